@@ -1,0 +1,73 @@
+"""What the application records: turns and findings. Pure values; the store adds nothing but ids."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from engine.protocol import Info, Reply, Sampling
+
+Finish = Literal["stop", "length", "context", "loop", "stopped", "error", "crashed", "running"]
+Severity = Literal["info", "warn", "alert"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a turn was asked for; with the prompt and the parents enough to ask for it again."""
+
+    sampling: Sampling = field(default_factory=Sampling)
+    retrieve: bool = True
+    in_context: bool = False
+    k: int = 2
+    follow: str = "question+chunk"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One exchange: a person's message and the reply to it.
+
+    `parent` is the turn before it in the conversation; a retry or an edit is a sibling with the
+    same parent. `database` is the fingerprint of the passage database, "" without one.
+    """
+
+    id: str
+    conversation: str
+    parent: str | None
+    message: str
+    reply: Reply
+    settings: Settings
+    model: Info
+    database: str
+    finish: Finish
+    created: str  # UTC, ISO-8601
+    passage: str = ""  # the passage put into the prompt, where settings.in_context
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something a detector measured in a reply; an observation, not a verdict.
+
+    `start` and `end` are code points of the reply and `quote` is reply[start:end].
+    """
+
+    kind: str
+    start: int
+    end: int
+    quote: str
+    score: float
+    threshold: float
+    severity: Severity
+    explanation: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DetectorRun:
+    """One run of one detector on one reply, logged also when it found nothing."""
+
+    detector: str
+    version: str
+    status: Literal["ok", "found", "skipped", "error"]
+    seconds: float
+    findings: tuple[Finding, ...] = ()
+    message: str = ""

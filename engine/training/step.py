@@ -1,0 +1,130 @@
+"""The loss and one optimiser step (Gopher, section 3.2; RETROfit: RETRO, section 4.2).
+
+Weights are flat dicts of float32 masters; the forward pass runs in `compute` precision. What is
+frozen is not differentiated, so RETROfitting leaves the base bit-identical and costs less.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from engine.checkpoint import Arrays, nest
+from engine.gopher import Gopher
+from engine.retro import Passages
+
+
+class Batch(NamedTuple):
+    """What one step learns from. `weights` is 0 where a target does not count."""
+
+    tokens: Any  # [B T] int32
+    targets: Any  # [B T] int32
+    weights: Any  # [B T] float32
+    valid: Any = None  # [B T] bool, False at padding; None: no padding
+    passages: Passages | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast to train. Rates follow the Gopher paper: warm-up from 1e-7, then a
+    cosine to a tenth."""
+
+    steps: int
+    rate: float
+    warmup: int
+    clip: float = 1.0
+    decay: float = 0.1
+    accumulate: int = 1  # micro-batches a step
+    compute: str = "float32"
+
+
+def cross_entropy(
+    model: Any, batch: Batch, slices: int = 1
+) -> tuple[jax.Array, jax.Array]:  # fmt: skip
+    """Summed loss in nats and the summed weights of a batch.
+
+    The logits of one of `slices` parts of the batch exist at a time.
+    """
+    if isinstance(model, Gopher):
+        x, read = model.hidden(batch.tokens, batch.valid)[0], model.embedding.read
+    else:
+        x = model.hidden(batch.tokens, batch.valid, batch.passages)[0]
+        read = model.decoder.embedding.read
+
+    def part(h: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.Array:
+        losses = optax.softmax_cross_entropy_with_integer_labels(read(h), targets)
+        return jnp.sum(losses * weights)
+
+    if slices == 1:
+        return part(x, batch.targets, batch.weights), jnp.sum(batch.weights)
+
+    def add(total: jax.Array, piece: tuple) -> tuple[jax.Array, None]:
+        return total + jax.checkpoint(part)(*piece), None
+
+    split = [a.reshape(slices, -1, *a.shape[1:]) for a in (x, batch.targets, batch.weights)]
+    return jax.lax.scan(add, jnp.float32(0), tuple(split))[0], jnp.sum(batch.weights)
+
+
+def optimiser(plan: Plan) -> optax.GradientTransformation:
+    """AdamW with beta 0.9, 0.95, clipped by global norm; only matrices decay."""
+    rate = optax.warmup_cosine_decay_schedule(
+        1e-7, plan.rate, min(plan.warmup, plan.steps - 1), plan.steps, plan.rate / 10
+    )
+
+    def matrices(arrays: Arrays) -> dict[str, bool]:
+        return {k: k.endswith(("kernel", "table")) for k in arrays}
+
+    return optax.chain(
+        optax.clip_by_global_norm(plan.clip),
+        optax.adamw(rate, 0.9, 0.95, weight_decay=plan.decay, mask=matrices),
+    )
+
+
+Step = Callable[[Arrays, Arrays, Any, Batch], tuple[Arrays, Any, dict[str, jax.Array]]]
+
+
+def compile_step(graph: nnx.GraphDef, plan: Plan, slices: int = 1) -> Step:
+    """(trained, frozen, optimiser state, batch) -> (trained, state, {"loss", "norm"}).
+
+    With plan.accumulate > 1 every array of the batch has a leading axis of micro-batches.
+    """
+    tx = optimiser(plan)
+    dtype = jnp.dtype(plan.compute)
+
+    def loss(trained: Arrays, frozen: Arrays, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        cast = {k: v.astype(dtype) for k, v in {**frozen, **trained}.items()}
+        return cross_entropy(nnx.merge(graph, nest(cast)), batch, slices)
+
+    def gradients(trained: Arrays, frozen: Arrays, batch: Batch):
+        return jax.value_and_grad(loss, has_aux=True)(trained, frozen, batch)
+
+    def step(trained: Arrays, frozen: Arrays, state: Any, batch: Batch):
+        if plan.accumulate == 1:
+            (total, weight), grads = gradients(trained, frozen, batch)
+        else:
+            zero = jax.tree.map(jnp.zeros_like, trained)
+
+            def add(carry, micro: Batch):
+                (total, weight), grads = gradients(trained, frozen, micro)
+                return jax.tree.map(jnp.add, carry, (total, weight, grads)), None
+
+            start = (jnp.float32(0), jnp.float32(0), zero)
+            (total, weight, grads), _ = jax.lax.scan(add, start, batch)
+        weight = jnp.maximum(weight, 1.0)
+        grads = jax.tree.map(lambda g: g / weight, grads)
+        updates, state = tx.update(grads, state, trained)
+        metrics = {"loss": total / weight, "norm": optax.global_norm(grads)}
+        return optax.apply_updates(trained, updates), state, metrics
+
+    return jax.jit(step, donate_argnums=(0, 2))
+
+
+def compile_loss(graph: nnx.GraphDef, slices: int = 1) -> Callable[[Arrays, Batch], tuple]:
+    """(arrays, batch) -> summed nats, summed weights; for evaluation."""
+    return jax.jit(
+        lambda arrays, batch: cross_entropy(nnx.merge(graph, nest(arrays)), batch, slices)
+    )

@@ -1,0 +1,293 @@
+"""A passage database as one generation of it is read.
+
+The directory holds `chunks.db` (documents and their chunks in SQLite), `index-<generation>.faiss`
+(the keys) and `manifest.json` (what is current). A document belongs to the generations from
+`added` up to but without `removed`, so that a reader is not disturbed by what is being written.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import sqlite_utils
+
+from retrieval.files import sha256_of
+from retrieval.index import FlatIndex
+from retrieval.manifest import (
+    REBUILD,
+    DatabaseDamaged,
+    DatabaseError,
+    Manifest,
+)
+from retrieval.protocol import Embedder, Neighbour
+
+FILE = "chunks.db"
+VERSION = 1
+BUSY = 30_000  # milliseconds to wait for another connection
+
+# AUTOINCREMENT: an id that a log may hold is never given to another text.
+SCHEMA = f"""
+BEGIN;
+CREATE TABLE documents (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    title TEXT NOT NULL,
+    source TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    text TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    added INTEGER NOT NULL,
+    removed INTEGER
+);
+CREATE INDEX documents_sha256 ON documents (sha256);
+CREATE INDEX documents_source ON documents (source);
+CREATE INDEX documents_added ON documents (added);
+CREATE INDEX documents_removed ON documents (removed);
+CREATE TABLE chunks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    document_id INTEGER NOT NULL REFERENCES documents (id),
+    position INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    "end" INTEGER NOT NULL,
+    title TEXT NOT NULL,  -- the document's, for the full-text index
+    text TEXT NOT NULL,
+    tokens BLOB NOT NULL,  -- int32, little-endian
+    UNIQUE (document_id, position)
+);
+CREATE VIRTUAL TABLE chunks_fts USING fts5 (
+    title, text, content='chunks', content_rowid='id', tokenize='porter unicode61'
+);
+CREATE TRIGGER chunks_insert AFTER INSERT ON chunks BEGIN
+    INSERT INTO chunks_fts (rowid, title, text) VALUES (new.id, new.title, new.text);
+END;
+CREATE TRIGGER chunks_delete AFTER DELETE ON chunks BEGIN
+    INSERT INTO chunks_fts (chunks_fts, rowid, title, text)
+    VALUES ('delete', old.id, old.title, old.text);
+END;
+CREATE TABLE keys (  -- of chunks that are not in an index yet
+    chunk_id INTEGER PRIMARY KEY REFERENCES chunks (id),
+    key BLOB NOT NULL  -- float32, little-endian
+);
+CREATE TABLE maker (  -- what the newest chunks and keys were made with
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    embedder TEXT NOT NULL,
+    tokenizer TEXT NOT NULL
+);
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""
+
+VISIBLE = "d.added <= :generation AND (d.removed IS NULL OR d.removed > :generation)"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A document in the database, without its text."""
+
+    id: int
+    title: str
+    source: str
+    topic: str
+    chunks: int
+
+
+class Database:
+    """One generation, opened for reading; safe to use from several threads."""
+
+    def __init__(self, directory: Path | str, *, embedder: Embedder, tokenizer: str):
+        """`tokenizer` is a fingerprint.
+
+        Raises DatabaseMissing, DatabaseMismatch (naming both fingerprints) or DatabaseDamaged.
+        """
+        self.directory = Path(directory)
+        self.manifest = Manifest.read(self.directory)
+        self.manifest.check(self.directory, embedder, tokenizer)
+        self.index = load_index(self.directory, self.manifest)
+        self._lock = threading.Lock()
+        self._db = connect(self.directory)
+        try:
+            ids = self._rows(
+                f"SELECT c.id FROM chunks c JOIN documents d ON d.id = c.document_id "
+                f"WHERE {VISIBLE} ORDER BY c.id"
+            )
+            if [row["id"] for row in ids] != sorted(self.index.ids.tolist()):
+                raise DatabaseDamaged(
+                    f"{self.directory / FILE} and {self.manifest.index} hold different chunks: one "
+                    f"was replaced without the other; run: {REBUILD}"
+                )
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def fingerprint(self) -> str:
+        return self.manifest.fingerprint
+
+    @property
+    def stale(self) -> bool:
+        """Whether a newer generation has been published since this one was opened."""
+        try:
+            return Manifest.read(self.directory) != self.manifest
+        except DatabaseError:
+            return True
+
+    def neighbours(self, ids: Iterable[int]) -> dict[int, Neighbour]:
+        """Chunk ids -> passages with title and continuation; unknown ids are left out."""
+        rows = self._rows(
+            f"""
+            SELECT c.id, c.document_id, d.title, d.source, c.position, c.start, c."end", c.text,
+                c.tokens, coalesce(f.text, '') AS continuation,
+                coalesce(f.tokens, x'') AS continuation_tokens
+            FROM chunks c JOIN documents d ON d.id = c.document_id
+            LEFT JOIN chunks f ON f.document_id = c.document_id AND f.position = c.position + 1
+            WHERE c.id IN (SELECT value FROM json_each(:ids)) AND {VISIBLE}
+            """,
+            ids=json.dumps([int(id) for id in ids]),
+        )
+        found = {}
+        for row in rows:
+            row["chunk_id"] = row.pop("id")
+            for field in ("tokens", "continuation_tokens"):
+                row[field] = unpack(row[field])
+            found[row["chunk_id"]] = Neighbour(**row)
+        return found
+
+    def match(self, words: Sequence[str], limit: int) -> list[int]:
+        """Ids of chunks that hold any of the words in title or text, best BM25 first."""
+        query = any_of(words)
+        if not query:
+            return []
+        rows = self._rows(
+            f"""
+            SELECT c.id FROM chunks_fts
+            JOIN chunks c ON c.id = chunks_fts.rowid JOIN documents d ON d.id = c.document_id
+            WHERE chunks_fts MATCH :query AND {VISIBLE}
+            ORDER BY bm25(chunks_fts, 2.0, 1.0), c.id LIMIT :limit
+            """,
+            query=query,
+            limit=limit,
+        )
+        return [row["id"] for row in rows]
+
+    def frequency(self, word: str) -> int:
+        """In how many chunks a word occurs, in any of its forms, title included."""
+        query = any_of([word])
+        if not query:
+            return 0
+        sql = "SELECT count(*) AS n FROM chunks_fts WHERE chunks_fts MATCH :query"
+        return self._rows(sql, query=query)[0]["n"]
+
+    def documents(self) -> list[Entry]:
+        """All documents, by title."""
+        rows = self._rows(
+            f"""
+            SELECT d.id, d.title, d.source, d.topic,
+                (SELECT count(*) FROM chunks c WHERE c.document_id = d.id) AS chunks
+            FROM documents d WHERE {VISIBLE} ORDER BY d.title, d.id
+            """
+        )
+        return [Entry(**row) for row in rows]
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def __enter__(self) -> "Database":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _rows(self, sql: str, **parameters: object) -> list[dict]:
+        with guarded(self.directory), self._lock:
+            found = self._db.query(sql, {"generation": self.manifest.generation, **parameters})
+            return list(found)
+
+
+def any_of(words: Iterable[str]) -> str:
+    """An FTS5 query for any of the words. Quoted, so that nothing in them is syntax."""
+    quoted = ('"' + word.replace('"', '""') + '"' for word in words if word and "\0" not in word)
+    return " OR ".join(quoted)
+
+
+def connect(directory: Path, *, write: bool = False) -> sqlite_utils.Database:
+    """Opens chunks.db; with `write` makes it if need be."""
+    path = directory / FILE
+    if not write and not path.is_file():
+        raise DatabaseDamaged(f"{path} is missing; delete {directory} and ingest again")
+    uri = f"{path.absolute().as_uri()}?mode={'rwc' if write else 'ro'}"
+    with guarded(directory), ExitStack() as stack:
+        connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        stack.callback(connection.close)
+        db = sqlite_utils.Database(connection)
+        db.execute(f"PRAGMA busy_timeout = {BUSY}")
+        db.execute("PRAGMA foreign_keys = ON")
+        if write:
+            prepare(db)
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version != VERSION:
+            raise DatabaseError(
+                f"{path} has the format {version}, this version reads {VERSION}; "
+                f"delete {directory} and ingest again"
+            )
+        stack.pop_all()
+    return db
+
+
+def prepare(db: sqlite_utils.Database) -> None:
+    db.enable_wal()
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA secure_delete = ON")  # what is removed is gone from the file
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        db.executescript(SCHEMA)
+
+
+def load_index(directory: Path, manifest: Manifest) -> FlatIndex:
+    """Raises DatabaseDamaged if the file is not the one that the manifest names."""
+    path = directory / manifest.index
+    try:
+        found = sha256_of(path)
+    except FileNotFoundError:
+        raise DatabaseDamaged(f"{path} is missing; run: {REBUILD}") from None
+    if found != manifest.sha256:
+        raise DatabaseDamaged(
+            f"{path} is damaged: its SHA-256 is {found}, the manifest says {manifest.sha256}; "
+            f"run: {REBUILD}"
+        )
+    return FlatIndex.load(path)
+
+
+@contextmanager
+def guarded(directory: Path) -> Iterator[None]:
+    """SQLite's and the system's errors, said in our words; bugs of ours pass through."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise DatabaseError(
+            f"{directory / FILE}: {error}; nothing that was published is lost, "
+            "run this again when the cause is gone"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        if type(error) is not sqlite3.DatabaseError:
+            raise
+        raise DatabaseDamaged(
+            f"{directory / FILE} is damaged: {error}; delete {directory} and ingest again"
+        ) from error
+    except OSError as error:
+        raise DatabaseError(
+            f"the passage database in {directory} cannot be used: {error}; nothing that was "
+            "published is lost, run this again when the cause is gone"
+        ) from error
+
+
+def pack(tokens: Sequence[int]) -> bytes:
+    return np.asarray(tokens, "<i4").tobytes()
+
+
+def unpack(blob: bytes) -> tuple[int, ...]:
+    return tuple(np.frombuffer(blob, "<i4").tolist())

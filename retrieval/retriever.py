@@ -1,0 +1,116 @@
+"""Queries -> neighbours.
+
+The paper takes the nearest keys. By default the nearest keys and the best lexical matches are
+fused and re-ranked by how much of the query's informative words a passage holds: that overlap is
+what a small model can use (Doostmohammadi et al., arXiv 2305.16243).
+"""
+
+import math
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
+
+import numpy as np
+
+from retrieval.database import Database
+from retrieval.protocol import Embedder, Neighbour
+from retrieval.words import informative, stem, stems
+
+CANDIDATES = 50  # from each of the two searches
+RANK = 60  # reciprocal rank fusion: 1 / (RANK + rank)
+WORDS = 64  # informative words of a query that are looked up
+LONGEST = 10_000  # code points of a query that are looked at
+
+
+class Retriever:
+    """Finds passages; a `retrieval.protocol.Retrieve`."""
+
+    def __init__(self, database: Database, embedder: Embedder, *, dense_only: bool = False):
+        """`dense_only` is the paper: the k nearest keys, in order. The embedder must be the one
+        that the database was opened with."""
+        if embedder.fingerprint != database.manifest.embedder:
+            raise ValueError(
+                f"the retriever got embedder {embedder.fingerprint}, but the database in "
+                f"{database.directory} was made with {database.manifest.embedder}"
+            )
+        self._database, self._embedder, self._dense_only = database, embedder, dense_only
+
+    def __call__(self, query: str, k: int) -> Sequence[Neighbour]:
+        """Up to k neighbours, best first. An empty query or database has none."""
+        query = query[:LONGEST]
+        if k < 1 or not query.strip() or not len(self._database.index):
+            return ()
+        key = self._embedder([query])  # [1 W]
+        nearest = self._nearest(key, k if self._dense_only else max(k, CANDIDATES))
+        asked = informative(query)[:WORDS]
+        weights = self._weights(asked)
+        if self._dense_only:
+            found = self._database.neighbours(nearest)
+            chosen = [found[id] for id in nearest if id in found]
+        else:
+            matches = self._database.match(asked, max(k, CANDIDATES))
+            fused = fuse(nearest, matches)
+            found = self._database.neighbours(fused)
+            ranked = sorted(
+                found.values(),
+                key=lambda n: (-fused[n.chunk_id] - standing(n, weights), n.chunk_id),
+            )
+            chosen = apart(ranked, k)
+        distances = self._distances(key, [n.chunk_id for n in chosen])
+        return tuple(
+            replace(n, distance=distance, overlap=share(weights, stems(n.text)))
+            for n, distance in zip(chosen, distances, strict=True)
+        )
+
+    def _nearest(self, key: np.ndarray, k: int) -> list[int]:
+        _, ids = self._database.index.search(key, k)
+        return [id for id in ids[0].tolist() if id >= 0]
+
+    def _distances(self, key: np.ndarray, ids: list[int]) -> list[float]:
+        """Squared L2, also for passages that were found by their words."""
+        keys = self._database.index.keys(np.array(ids, np.int64))  # [n W]
+        return [float(d) for d in ((keys - key) ** 2).sum(1)]
+
+    def _weights(self, asked: Sequence[str]) -> dict[str, float]:
+        """Words -> {stem: inverse document frequency}"""
+        total = len(self._database.index)
+        weights: dict[str, float] = {}
+        for word in asked:
+            weight = math.log((total + 1) / (self._database.frequency(word) + 0.5))
+            weights[stem(word)] = max(weight, weights.get(stem(word), 0.1))
+        return weights
+
+
+def fuse(*rankings: Sequence[int]) -> dict[int, float]:
+    """Reciprocal rank fusion, scaled: first in every ranking is 1."""
+    scores: dict[int, float] = {}
+    for ids in rankings:
+        for rank, id in enumerate(ids):
+            scores[id] = scores.get(id, 0.0) + RANK / (RANK + rank) / len(rankings)
+    return scores
+
+
+def standing(n: Neighbour, weights: Mapping[str, float]) -> float:
+    """How much of the query a passage answers to: words of title and N count in full, those
+    that only the continuation holds count half."""
+    near = stems(n.title) | stems(n.text)
+    return (share(weights, near) + share(weights, near | stems(n.continuation))) / 2
+
+
+def share(weights: Mapping[str, float], held: Set[str]) -> float:
+    """The weight of the words that are held, out of all; 0 to 1."""
+    total = sum(weights.values())
+    return sum(w for word, w in weights.items() if word in held) / total if total else 0.0
+
+
+def apart(ranked: Sequence[Neighbour], k: int) -> list[Neighbour]:
+    """The best k that show different places: the continuation of one is not another."""
+    chosen: list[Neighbour] = []
+    for n in ranked:
+        if len(chosen) == k:
+            break
+        if not any(
+            n.document_id == other.document_id and abs(n.position - other.position) < 2
+            for other in chosen
+        ):
+            chosen.append(n)
+    return chosen

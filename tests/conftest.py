@@ -1,0 +1,129 @@
+"""Toys and fixtures shared by the tests. Add yours as one block."""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from app.records import Settings, Turn
+from app.store.ids import new_id, now
+from engine.protocol import ChunkEvent, DoneEvent, Event, Info, Reply, TokenEvent
+from retrieval.protocol import CHUNK, Neighbour
+
+if TYPE_CHECKING:  # jax must not be imported before pytest_configure has chosen its settings
+    from app.store.log import Log
+    from engine.tokenizer import Tokenizer
+    from tests.toys import Toy
+
+# ----- turns (store, failures, page)
+
+
+@pytest.fixture(scope="session")
+def toy_turn() -> Callable[..., Turn]:
+    """Builds a finished turn from the text of its reply: `toy_turn("Hello.", finish="length")`.
+
+    The text is written one word a token, with two neighbours for each chunk of 64 tokens. Any
+    field of Turn may be given; a `reply` given so replaces the built one.
+    """
+
+    def neighbour(i: int) -> Neighbour:
+        return Neighbour(
+            chunk_id=i, document_id=i // 2, title=f"Title {i}", source=f"library/{i}.md",
+            position=i % 2, start=10 * i, end=10 * i + 9, text=f"passage {i}",
+            continuation=f"and on {i}", tokens=(i, i + 1), continuation_tokens=(i + 2,),
+            distance=0.25 * i, overlap=0.5,
+        )  # fmt: skip
+
+    def build(text: str = "The harbour was dug in 1411.", **fields) -> Turn:
+        events: list[Event] = []
+        for i, word in enumerate(re.findall(r"\s*\S+|\s+$", text)):
+            chunk = i // CHUNK
+            if i % CHUNK == 0:
+                shown = (neighbour(2 * chunk + 1), neighbour(2 * chunk + 2))
+                events.append(ChunkEvent(chunk, f"query {chunk}", shown, 0.01))
+            events.append(TokenEvent(i, word, -0.5, ((word, -0.5), (" other", -1.5)), chunk))
+        events.append(DoneEvent("stop", 12, {"first_token": 0.125, "total": 2.0}))
+        turn = Turn(
+            id=new_id(), conversation="toy", parent=None, message="When was the harbour dug?",
+            reply=Reply.of(events), settings=Settings(),
+            model=Info("tiny", 1000, "f" * 64, "e" * 64, 2048, "A toy."),
+            database="d" * 64, finish="stop", created=now(),
+        )  # fmt: skip
+        return replace(turn, **fields)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def blank_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from app.store.log import Log
+
+    path = tmp_path_factory.mktemp("blank") / "log.db"
+    Log(path).close()
+    return path
+
+
+@pytest.fixture
+def log(blank_log: Path, tmp_path: Path) -> "Iterator[Log]":
+    """An empty log; copying one is faster than applying the migrations again."""
+    from app.store.log import Log
+
+    log = Log(Path(shutil.copy(blank_log, tmp_path)), app_version="0.1.0")
+    yield log
+    log.close()
+
+
+# ----- models (engine)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Settles jax before anything imports it: on the CPU, and what was compiled once is kept.
+
+    Compiling takes longer than running here, so most of XLA's optimisations are left out too.
+    """
+    kept = config.cache.mkdir("jax") if hasattr(config, "cache") else None  # type: ignore
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(kept or tempfile.mkdtemp()))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
+
+@pytest.fixture(scope="session")
+def retro() -> "Toy":
+    """A small RETRO with random weights and its compiled full pass."""
+    from tests import toys
+
+    return toys.toy(toys.TOY)
+
+
+@pytest.fixture(scope="session")
+def gopher(retro: "Toy") -> "Toy":
+    """The decoder of `retro`, on its own."""
+    from tests import toys
+
+    return toys.decoder_of(retro)
+
+
+SENTENCES = (
+    "The harbour was dug in 1411, and the town grew around it.",
+    "A heron waits in the reeds until a fish swims near.",
+    "Why does bread rise? Because yeast breathes out a gas.",
+    'She wrote: "the lamp burns low", then put 3.50 on the table.',
+    "Two hikers crossed the bridge;\nthe third waited for the rain to stop.\n",
+    "    indented = lines(are, kept)\t# and so are tabs",
+    "Le café était fermé, die Straße war leer, и снег шёл тихо.",
+)
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> "Tokenizer":
+    """A tokenizer of 400 pieces, trained on a few sentences."""
+    from engine.tokenizer import Tokenizer, train
+
+    return Tokenizer(train(SENTENCES * 4, tmp_path_factory.mktemp("tokenizer") / "toy", 400))
