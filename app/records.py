@@ -12,13 +12,18 @@ Severity = Literal["info", "warn", "alert"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How a turn was asked for; with the prompt and the parents enough to ask for it again."""
+    """How a turn was asked for; with the message and the parents enough to ask for it again.
+
+    `in_context` also puts the best passage into the prompt, before the message (RETRO++, arXiv
+    2304.06762). `follow` is the text that later chunks are retrieved with.
+    """
 
     sampling: Sampling = field(default_factory=Sampling)
     retrieve: bool = True
     in_context: bool = False
     k: int = 2
-    follow: str = "question+chunk"
+    follow: Literal["chunk", "question+chunk"] = "question+chunk"
+    history: int = 1  # earlier exchanges that the model is shown
 
 
 @dataclass(frozen=True)

@@ -15,18 +15,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx, traverse_util
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import save
 
+from engine.card import CheckpointError, read_card
 from engine.gopher import Gopher
 from engine.presets import Preset, preset
 from engine.retro import Retro
 
 Arrays = dict[str, jax.Array]
 
-
-class CheckpointError(ValueError):
-    """Weights that cannot be used; the message says what was found, expected, and what to do."""
+# Of a weights file; the library's own loader for numpy knows no bfloat16.
+_DTYPES = {"BF16": jnp.bfloat16, "F32": jnp.float32}
 
 
 def build(p: Preset, seed: int = 0) -> Gopher | Retro:
@@ -78,7 +78,8 @@ def write_file(path: Path, data: bytes) -> None:
 
 def save_arrays(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> str:
     """Writes arrays as safetensors; returns the file's SHA-256."""
-    data = save({k: np.asarray(v) for k, v in arrays.items()}, dict(metadata))
+    # in C order, because the library writes the memory of an array and not its elements
+    data = save({k: np.asarray(v, order="C") for k, v in arrays.items()}, dict(metadata))
     write_file(path, data)
     return hashlib.sha256(data).hexdigest()
 
@@ -93,46 +94,48 @@ def save_weights(
     model = tokenizer.read_bytes()
     write_file(directory / "tokenizer.model", model)
     described = {
+        **card,
         "preset": name,
         "parameters": sum(int(np.prod(v.shape)) for v in arrays.values()),
         "sha256": digest,
         "tokenizer_sha256": hashlib.sha256(model).hexdigest(),
-        **card,
     }
     write_file(directory / "card.json", json.dumps(described, indent=2).encode() + b"\n")
-
-
-def read_card(directory: Path) -> dict[str, Any]:
-    path = directory / "card.json"
-    try:
-        card = json.loads(path.read_text())
-        return {**card, "preset": str(card["preset"]), "sha256": str(card["sha256"])}
-    except OSError as error:
-        raise CheckpointError(f"no model card at {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"the model card {path} is damaged: {error!r}") from None
 
 
 def load_weights(directory: Path, dtype: Any = jnp.float32) -> tuple[dict[str, Any], Arrays]:
     """A weights directory -> its card and arrays by name, every hash, name and shape checked."""
     card = read_card(directory)
     path = directory / "weights.safetensors"
+    data = _read_checked(path, card["sha256"])
+    _read_checked(directory / "tokenizer.model", card["tokenizer_sha256"])
+    try:
+        arrays = {
+            name: np.frombuffer(a["data"], _DTYPES[a["dtype"]]).reshape(a["shape"])
+            for name, a in deserialize(data)
+        }
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is not a safetensors file: {error}") from None
+    except KeyError as error:
+        known = ", ".join(_DTYPES)
+        raise CheckpointError(f"{path} holds arrays of type {error}, expected {known}") from None
+    check_shapes(arrays, shapes_of(preset(card["preset"])), str(path))
+    return card, {k: jnp.asarray(v, dtype) for k, v in arrays.items()}
+
+
+def _read_checked(path: Path, expected: str) -> bytes:
+    """A file's bytes, if their SHA-256 is what the model card says."""
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"cannot read the weights {path}: {error.strerror}") from None
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
     digest = hashlib.sha256(data).hexdigest()
-    if digest != card["sha256"]:
+    if digest != expected:
         raise CheckpointError(
             f"{path} is damaged or was replaced: its SHA-256 is {digest[:12]}..., the model card "
-            f"says {card['sha256'][:12]}...; restore the file, for instance with git checkout"
+            f"says {expected[:12]}...; restore the file, for instance with git checkout"
         )
-    try:
-        arrays = load(data)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is not a safetensors file: {error}") from None
-    check_shapes(arrays, shapes_of(preset(card["preset"])), str(path))
-    return card, {k: jnp.asarray(v, dtype) for k, v in arrays.items()}
+    return data
 
 
 def check_shapes(arrays: Mapping[str, Any], expected: Mapping[str, Any], where: str) -> None:

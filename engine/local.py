@@ -61,7 +61,7 @@ class LocalEngine:
         self._search = ThreadPoolExecutor(1, thread_name_prefix="search")
 
     @classmethod
-    def load(cls, directory: Path, retrieve: Retrieve | None = None) -> "LocalEngine":
+    def load(cls, directory: Path) -> "LocalEngine":
         """Opens a weights directory. Raises CheckpointError or TokenizerError."""
         card, arrays = load_weights(directory)
         tokenizer = Tokenizer(directory / "tokenizer.model")
@@ -73,7 +73,11 @@ class LocalEngine:
             context=preset(card["preset"]).context,
             note=str(card.get("note", "")),
         )
-        return cls(arrays, tokenizer, info, retrieve)
+        return cls(arrays, tokenizer, info)
+
+    def use(self, retrieve: Retrieve | None) -> None:
+        """Sets what finds neighbours; not while a reply is being written."""
+        self._retrieve = retrieve
 
     @property
     def info(self) -> Info:

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from retrieval.protocol import Neighbour
 
-Reason = Literal["stop", "length", "context", "loop", "cancelled", "error"]
+Reason = Literal["stop", "length", "context"]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Every string round-trips, and every byte string too: what is not valid UTF-8, an
 characters that SentencePiece uses itself, are encoded as byte pieces.
 """
 
+import codecs
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
@@ -27,14 +28,15 @@ class Tokenizer:
     def __init__(self, path: Path):
         try:
             data = path.read_bytes()
-            self._pieces = sentencepiece.SentencePieceProcessor(model_proto=data)
+            self._pieces = sentencepiece.SentencePieceProcessor()
+            self._pieces.load_from_serialized_proto(data)
+            self.size = self._pieces.get_piece_size()
+            self._bytes = [self._bytes_of(i) for i in range(self.size)]
         except OSError as error:
             raise TokenizerError(f"cannot read the tokenizer {path}: {error.strerror}") from None
-        except RuntimeError:
+        except (RuntimeError, UnicodeDecodeError):  # the second where a piece is no text
             raise TokenizerError(f"{path} is not a SentencePiece model") from None
         self.fingerprint = hashlib.sha256(data).hexdigest()
-        self.size = self._pieces.get_piece_size()
-        self._bytes = [self._bytes_of(i) for i in range(self.size)]
         fallback = [self._pieces.piece_to_id(f"<0x{b:02X}>") for b in range(256)]
         special = [self._pieces.piece_to_id(p) for p in ("<pad>", "<unk>", "<s>", "</s>")]
         if UNKNOWN in fallback or special != [PAD, UNKNOWN, BOS, EOS]:
@@ -99,27 +101,19 @@ class ByteStream:
     """Decodes tokens one at a time into text, holding back the bytes of unfinished characters."""
 
     def __init__(self, tokenizer: Tokenizer):
-        self._tokenizer, self._held = tokenizer, b""
+        self._tokenizer = tokenizer
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     @property
     def unfinished(self) -> bool:
         """Whether bytes of a character are held back."""
-        return bool(self._held)
+        return bool(self._decoder.getstate()[0])
 
     def feed(self, piece: int) -> str:
-        self._held += self._tokenizer.decode_bytes([piece])
-        try:
-            text, self._held = self._held.decode(), b""
-        except UnicodeDecodeError as error:
-            if error.reason == "unexpected end of data":  # the rest may still come
-                text, self._held = self._held[: error.start].decode(), self._held[error.start :]
-            else:
-                text, self._held = self._held.decode("utf-8", "replace"), b""
-        return text
+        return self._decoder.decode(self._tokenizer.decode_bytes([piece]))
 
     def close(self) -> str:
-        text, self._held = self._held.decode("utf-8", "replace"), b""
-        return text
+        return self._decoder.decode(b"", final=True)
 
 
 def train(sentences: Iterable[str], prefix: Path, vocab: int, threads: int = 2) -> Path:

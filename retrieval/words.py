@@ -25,13 +25,21 @@ _COMMON = """
 COMMON = frozenset(_COMMON.split())
 
 
+WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+ENDING = re.compile(r"['’](?:s|re|ll|ve|d|m|t)$")
+
+
 def words(text: str) -> Iterator[str]:
     """Lower-case words without accents, in order."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(c for c in plain if not unicodedata.combining(c))
-    for match in re.finditer(r"[^\W_]+(?:['’][^\W_]+)*", plain):
-        word = re.sub(r"['’](?:s|re|ll|ve|d|m|t)$", "", match[0])
-        yield from re.split("['’]", word)
+    text = text.casefold()
+    if not text.isascii():
+        text = unicodedata.normalize("NFKD", text)
+        text = "".join(c for c in text if not unicodedata.combining(c))
+    for word in WORD.findall(text):
+        if word.isalnum():
+            yield word
+        else:  # an apostrophe inside
+            yield from re.split("['’]", ENDING.sub("", word))
 
 
 def informative(text: str) -> list[str]:
@@ -43,8 +51,8 @@ def informative(text: str) -> list[str]:
 def stem(word: str) -> str:
     """A word without the commonest endings: planet and planets, dissolve and dissolved."""
     for ending, instead in ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            word = word[: len(word) - len(ending)] + instead
+        if word.endswith(ending) and len(word) - len(ending) + len(instead) >= 3:
+            word = word.removesuffix(ending) + instead
             break
     for ending in ("ing", "ed"):
         if word.endswith(ending) and len(word) - len(ending) >= 4:
@@ -63,5 +71,6 @@ ENDINGS = (
 )  # fmt: skip
 
 
+@lru_cache(maxsize=4096)  # the same passages come up again and again
 def stems(text: str) -> frozenset[str]:
     return frozenset(stem(word) for word in words(text))

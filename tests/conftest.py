@@ -111,11 +111,18 @@ def gopher(retro: "Toy") -> "Toy":
 
 
 SENTENCES = (
-    "The harbour was dug in 1411, and the town grew around it.",
-    "A heron waits in the reeds until a fish swims near.",
-    "Why does bread rise? Because yeast breathes out a gas.",
-    'She wrote: "the lamp burns low", then put 3.50 on the table.',
-    "Two hikers crossed the bridge;\nthe third waited for the rain to stop.\n",
+    "The harbour was dug in 1411, and the town grew around it until the river moved away.",
+    "A heron waits in the reeds until a fish swims near; then it strikes faster than the eye.",
+    "Why does bread rise? Because yeast eats the sugar in the dough and breathes out a gas.",
+    'She wrote: "the lamp burns low", then put 3.50 on the table and left without a word.',
+    "Two hikers crossed the bridge;\nthe third waited for the rain to stop, and then followed.\n",
+    "Old clocks lose a few seconds in summer, since a warm pendulum is longer and swings slower.",
+    "Where the glacier ended there was a lake, green with the dust of rocks it had ground.",
+    "Nobody in the village could say who had built the wall, or what it had once kept out.",
+    "Copper conducts heat better than iron, which is why the older kettles were made of it.",
+    "If the moon is full tonight, the tide will reach the second step of the stone stairs.",
+    "The printer mixed black ink from soot and oil, and cleaned his letters every evening.",
+    "Migrating geese take turns at the front, where flying is hardest, and call to each other.",
     "    indented = lines(are, kept)\t# and so are tabs",
     "Le café était fermé, die Straße war leer, и снег шёл тихо.",
 )

@@ -28,99 +28,15 @@ class Example:
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 _WORD = re.compile(r"[A-Za-z][A-Za-z'-]+|\d[\d,.]*\d|\d")
 _COMMON = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "of",
-        "and",
-        "to",
-        "in",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "by",
-        "for",
-        "with",
-        "on",
-        "at",
-        "as",
-        "from",
-        "that",
-        "this",
-        "these",
-        "those",
-        "it",
-        "its",
-        "they",
-        "their",
-        "which",
-        "who",
-        "whom",
-        "whose",
-        "or",
-        "but",
-        "not",
-        "have",
-        "has",
-        "had",
-        "he",
-        "she",
-        "his",
-        "her",
-        "him",
-        "we",
-        "you",
-        "i",
-        "there",
-        "than",
-        "then",
-        "so",
-        "such",
-        "can",
-        "could",
-        "may",
-        "might",
-        "will",
-        "would",
-        "into",
-        "over",
-        "under",
-        "also",
-        "more",
-        "most",
-        "other",
-        "some",
-        "any",
-        "all",
-        "many",
-        "each",
-        "one",
-        "two",
-        "about",
-        "between",
-        "through",
-        "during",
-        "after",
-        "before",
-        "when",
-        "where",
-        "while",
-        "if",
-        "because",
-        "however",
-        "both",
-        "very",
-        "only",
-        "same",
-        "often",
-        "used",
-        "called",
-        "known",
-    ]
+    word
+    for line in (
+        "the a an of and to in is are was were be been by for with on at as from that this these",
+        "those it its they their which who whom whose or but not have has had he she his her him",
+        "we you i there than then so such can could may might will would into over under also",
+        "more most other some any all many each one two about between through during after before",
+        "when where while if because however both very only same often used called known",
+    )
+    for word in line.split()
 )
 _LEADS = (
     "What about", "Tell me about", "What do you know about", "Tell me", "What is said about",
@@ -222,6 +138,13 @@ def example_of(record: Record) -> Example | None:
         return None
     answered = record.get("kind") != "unanswerable"
     return Example(_cut(passage, " ".join(a for _, a in turns)), turns, answered)
+
+
+def share_said(example: Example) -> float:
+    """The share of the first answer's informative words that stand in the passage."""
+    said = {w.lower() for w in _WORD.findall(example.passage)}
+    words = {w.lower() for w in _WORD.findall(example.turns[0][1])} - _COMMON
+    return len(words & said) / max(1, len(words))
 
 
 def as_text(example: Example) -> str:

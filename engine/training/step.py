@@ -19,11 +19,12 @@ from engine.retro import Passages
 
 
 class Batch(NamedTuple):
-    """What one step learns from. `weights` is 0 where a target does not count."""
+    """What one step learns from. Targets belong to the last t of T positions; `weights` is 0
+    where one does not count."""
 
     tokens: Any  # [B T] int32
-    targets: Any  # [B T] int32
-    weights: Any  # [B T] float32
+    targets: Any  # [B t] int32
+    weights: Any  # [B t] float32
     valid: Any = None  # [B T] bool, False at padding; None: no padding
     passages: Passages | None = None
 
@@ -54,6 +55,8 @@ def cross_entropy(
     else:
         x = model.hidden(batch.tokens, batch.valid, batch.passages)[0]
         read = model.decoder.embedding.read
+
+    x = x[:, -batch.targets.shape[1] :]
 
     def part(h: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.Array:
         losses = optax.softmax_cross_entropy_with_integer_labels(read(h), targets)

@@ -1,0 +1,72 @@
+"""One question from the command line: the same turn as the page's, logged the same way."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from app.compose import load, open_application
+from app.records import Settings
+from app.settings import Options
+from app.turn import Finished
+from engine.protocol import TokenEvent
+
+
+def ask(
+    options: Options, message: str, change: Callable[[Settings], Settings], *, as_json: bool
+) -> int:
+    """Asks and prints the reply as it is written, or all of the turn as JSON at the end."""
+    application = open_application(options)
+    settings = change(application.defaults)
+    say = sys.stderr.isatty()
+    load(application, options, report=_print_status if say else None)
+    finished = None
+    for event in application.turns.run(message, settings):
+        if isinstance(event, TokenEvent) and not as_json:
+            print(event.text, end="", flush=True)
+        elif isinstance(event, Finished):
+            finished = event
+    assert finished is not None  # the last event of a turn that was not closed
+    if as_json:
+        print(json.dumps(describe(finished), ensure_ascii=False, indent=2))
+    else:
+        print()
+        for chunk in finished.turn.reply.chunks:
+            for n in chunk.neighbours:
+                print(f"[{chunk.index}] shown: {n.title} [{n.start}-{n.end}]", file=sys.stderr)
+    if finished.unsaved:
+        print(f"error: the turn is not in the log: {finished.unsaved}", file=sys.stderr)
+        return 3
+    return 1 if finished.turn.finish == "error" else 0
+
+
+def describe(finished: Finished) -> dict[str, Any]:
+    """A finished turn as JSON: what `ask --json` prints."""
+    turn = finished.turn
+    reply = turn.reply
+    shown = ("title", "text", "continuation", "distance")
+    return {
+        "reply": reply.text,
+        "chunks": [
+            {
+                "index": chunk.index,
+                "text": reply.text[chunk.start : chunk.end],
+                "neighbours": [
+                    {name: getattr(n, name) for name in shown} for n in chunk.neighbours
+                ],
+            }
+            for chunk in reply.chunks
+        ],
+        "findings": [asdict(finding) for run in finished.runs for finding in run.findings],
+        "turn_id": turn.id,
+        "finish": turn.finish,
+        "seed": turn.settings.sampling.seed,
+        "timings": dict(reply.done.seconds) if reply.done else {},
+        **({"error": turn.error} if turn.error else {}),
+    }
+
+
+def _print_status(message: str, done: int, total: int) -> None:
+    bar = f" {done}/{total}" if total else ""
+    print(f"\r\x1b[K{message}{bar}", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,148 @@
+"""The command line: chat (default), ask, ingest, search, train, eval."""
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from app.ask import ask
+from app.settings import VERSION, Options, read_environment
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command; returns the exit status. An expected problem is one line on stderr."""
+    options = read_environment()
+    parser = build_parser(options)
+    words = sys.argv[1:] if arguments is None else arguments
+    known = {"chat", "ask", "ingest", "search", "train", "eval"}
+    if not any(w in known or w in ("-h", "--help", "--version") for w in words):
+        words = ["chat", *words]
+    flags = parser.parse_args(words)
+    names = ("data", "weights", "host", "port", "dense_only")
+    given = {name: getattr(flags, name) for name in names if hasattr(flags, name)}
+    try:
+        return flags.run(replace(options, **given), flags)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output, say head, has gone
+        return 0
+    except expected_errors() as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def expected_errors() -> tuple[type[Exception], ...]:
+    """Errors that carry a message for the person at the keyboard, not a defect."""
+    from app.compose import NotReady, StartError
+    from app.store.connection import LogError
+    from app.turn import BadMessage
+    from engine.card import CheckpointError
+    from engine.protocol import PromptTooLong
+    from retrieval.manifest import DatabaseError
+    from retrieval.readers import NothingToRead
+
+    found = [NotReady, StartError, LogError, BadMessage, CheckpointError, PromptTooLong]
+    found += [DatabaseError, NothingToRead]
+    if "engine.tokenizer" in sys.modules:
+        from engine.tokenizer import TokenizerError
+
+        found.append(TokenizerError)
+    if "retrieval.bert" in sys.modules:
+        from retrieval.bert import EmbedderError
+
+        found.append(EmbedderError)
+    if "engine.training.corpus" in sys.modules:
+        from engine.training.command import EXPECTED
+
+        found += EXPECTED
+    return tuple(found)
+
+
+def build_parser(options: Options) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="app.py", description="Chat with a retrieval-enhanced language model."
+    )
+    parser.add_argument("--version", action="version", version=f"Retroscope {VERSION}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--data", type=Path, default=options.data,
+        help="directory of the log and the passages (RETROSCOPE_HOME, default %(default)s)",
+    )  # fmt: skip
+    shared.add_argument(
+        "--weights", type=Path, default=options.weights, help="weights directory of the model"
+    )
+    shared.add_argument(
+        "--dense-only", action="store_true", help="retrieve by nearest keys alone, as the paper"
+    )
+
+    chat = commands.add_parser("chat", parents=[shared], help="the page in a browser (default)")
+    chat.add_argument("--host", default=options.host, help="address to listen on")
+    chat.add_argument("--port", type=int, default=options.port)
+    chat.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    chat.set_defaults(run=run_chat)
+
+    one = commands.add_parser("ask", parents=[shared], help="ask one question and print the reply")
+    one.add_argument("message")
+    one.add_argument("--json", action="store_true", help="print reply, chunks and findings as JSON")
+    one.add_argument("--seed", type=int, default=0, help="seed of the sampling (default 0)")
+    one.add_argument("--no-retrieval", action="store_true", help="show the model no passages")
+    one.add_argument("--max-tokens", type=int, help="the most tokens to write")
+    one.set_defaults(run=run_ask)
+
+    add = commands.add_parser("ingest", parents=[shared], help="add documents to the passages")
+    add.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="txt, md, jsonl, folders")
+    add.add_argument("--rebuild", action="store_true", help="make all keys and chunks anew")
+    add.set_defaults(run=run_ingest)
+
+    search = commands.add_parser("search", parents=[shared], help="search the passages")
+    search.add_argument("text")
+    search.add_argument("-k", type=int, default=5, help="how many passages (default 5)")
+    search.add_argument("--json", action="store_true")
+    search.set_defaults(run=run_search)
+
+    from app.training import add_commands
+
+    add_commands(commands)
+    return parser
+
+
+def run_chat(options: Options, flags: argparse.Namespace) -> int:
+    from app.serving import serve
+
+    return serve(options, open_browser=not flags.no_browser)
+
+
+def run_ask(options: Options, flags: argparse.Namespace) -> int:
+    def change(settings):
+        sampling = replace(settings.sampling, seed=flags.seed)
+        if flags.max_tokens is not None:
+            sampling = replace(sampling, max_tokens=flags.max_tokens)
+        return replace(settings, sampling=sampling, retrieve=not flags.no_retrieval)
+
+    return ask(options, flags.message, change, as_json=flags.json)
+
+
+def run_ingest(options: Options, flags: argparse.Namespace) -> int:
+    from app.library import ingest_paths
+
+    return ingest_paths(options, flags.paths, rebuild=flags.rebuild)
+
+
+def run_search(options: Options, flags: argparse.Namespace) -> int:
+    from app.library import open_passages
+
+    found = open_passages(options).retrieve(flags.text, flags.k)
+    if flags.json:
+        shown = ("title", "source", "start", "end", "text", "continuation", "distance", "overlap")
+        rows = [{name: getattr(n, name) for name in shown} for n in found]
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+    for rank, n in enumerate(() if flags.json else found, 1):
+        distance = "" if n.distance is None else f", distance {n.distance:.3f}"
+        print(f"{rank}. {n.title} [{n.start}-{n.end}]{distance}, overlap {n.overlap:.2f}")
+        print(f"   {' '.join(n.text.split())}\n")
+    if not found and not flags.json:
+        print("no passage found; add documents with: python app.py ingest PATH...")
+    return 0

@@ -1,0 +1,170 @@
+"""The only constructor: Options -> log, engine, retriever, turns.
+
+Opening the log takes milliseconds; the model, the passage database and compilation take seconds,
+so they load behind `status` while the page is already up.
+"""
+
+import fcntl
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from app.records import Settings
+from app.settings import VERSION, Options
+from app.store.log import Log
+from app.turn import Turns
+from engine.card import CheckpointError, read_card
+from engine.protocol import Engine, Info, Sampling
+from retrieval.protocol import Retrieve
+
+
+class StartError(RuntimeError):
+    """The application cannot start; says why and what to do."""
+
+
+class NotReady(RuntimeError):
+    """Asked for a turn while the model is still loading, or after loading failed."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the banner says. `done` of `total` is progress, 0 of 0 where it is unknown."""
+
+    stage: Literal["loading", "ready", "failed"]
+    message: str
+    done: int = 0
+    total: int = 0
+
+
+class Application:
+    """What the page and the commands work with: `log` at once, `turns` when ready."""
+
+    def __init__(self, log: Log, defaults: Settings):
+        self.log, self.defaults = log, defaults
+        self.status = Status("loading", "Starting")
+        self.info: Info | None = None
+        self.retrieve: Retrieve | None = None
+        self.descriptor: int | None = None  # the lock on the data directory
+        self._turns: Turns | None = None
+
+    @property
+    def turns(self) -> Turns:
+        """Raises NotReady until the model is loaded."""
+        if self._turns is None:
+            raise NotReady(f"{self.status.message}; try again when the model is ready")
+        return self._turns
+
+    def attach(
+        self, engine: Engine, retrieve: Retrieve | None, database: Callable[[], str] = lambda: ""
+    ) -> None:
+        """Makes the application ready with an engine."""
+        self.info, self.retrieve = engine.info, retrieve
+        self._turns = Turns(engine, self.log, retrieve=retrieve, database=database)
+        self.status = Status("ready", f"Ready: {engine.info.preset}")
+
+    def load_in_background(self, load: Callable[["Application"], None]) -> threading.Thread:
+        """Runs `load(self)` in a thread; an error becomes the status instead of a traceback."""
+
+        def run() -> None:
+            try:
+                load(self)
+            except Exception as error:
+                self.status = Status("failed", str(error) or type(error).__name__)
+
+        thread = threading.Thread(target=run, name="load", daemon=True)
+        thread.start()
+        return thread
+
+
+def open_application(options: Options) -> Application:
+    """Locks the data directory, opens the log and reads the model card; takes no model yet.
+
+    Turns that a crash left unfinished are marked. Raises StartError and LogError.
+    """
+    descriptor = lock(options.data)
+    log = Log(options.log, VERSION)
+    log.recover()
+    try:
+        defaults = defaults_of(read_card(options.weights))
+    except CheckpointError:
+        defaults = Settings()  # loading will fail and say so where the model is needed
+    application = Application(log, defaults)
+    application.descriptor = descriptor
+    return application
+
+
+def defaults_of(card: dict[str, Any]) -> Settings:
+    """What a model card recommends, over our own defaults."""
+    wanted = dict(card.get("defaults", {}))
+    names = {f.name for f in fields(Sampling)}
+    sampling = Sampling(**{k: v for k, v in wanted.items() if k in names})
+    return Settings(sampling, **{k: v for k, v in wanted.items() if k not in names})
+
+
+def load(
+    application: Application,
+    options: Options,
+    report: Callable[[str, int, int], None] | None = None,
+) -> None:
+    """Loads the model, opens or builds the passage database, compiles. Seconds to a minute.
+
+    The status follows, and `report` if given. Raises CheckpointError, TokenizerError,
+    EmbedderError and DatabaseError.
+    """
+
+    def say(message: str, done: int = 0, total: int = 0) -> None:
+        application.status = Status("loading", message, done, total)
+        if report is not None:
+            report(message, done, total)
+
+    say("Loading the model")
+    prepare_jax(options)
+    from app.passages import Passages
+    from engine.local import LocalEngine  # imports of seconds, while the page is already up
+    from retrieval.embedder import default_embedder
+
+    engine = LocalEngine.load(options.weights)
+    say("Loading the passage encoder")
+    embedder = default_embedder()
+    say("Opening the passages")
+    passages = Passages.prepare(
+        options, embedder, engine.tokenizer,
+        lambda done, total: say("Reading the library into passages", done, total),
+    )  # fmt: skip
+    engine.use(passages.retrieve)
+    say("Compiling the model; later starts are faster")
+    engine.warm_up()
+    passages.retrieve("warm up", 1)
+    application.attach(engine, passages.retrieve, passages.fingerprint)
+
+
+def prepare_jax(options: Options) -> None:
+    """Compiled programs are kept in the data directory, so that only the first start is slow."""
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", str((options.data / "compiled").absolute()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def lock(directory: Path) -> int:
+    """Makes the data directory this process's own until it ends; returns the lock's descriptor."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StartError(
+            f"cannot use {directory} as the data directory: {error.strerror}; set RETROSCOPE_HOME "
+            "or --data to a directory that you can write to"
+        ) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise StartError(
+            f"another Retroscope is using {directory}; stop it first, or give this one its own "
+            "with --data DIRECTORY"
+        ) from None
+    return descriptor

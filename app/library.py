@@ -1,0 +1,82 @@
+"""The passages from the command line: open, ingest with a progress bar, rebuild."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from app.compose import prepare_jax
+from app.passages import Passages
+from app.settings import Options
+from engine.card import read_card
+from engine.tokenizer import Tokenizer
+from retrieval.embedder import default_embedder
+from retrieval.ingest import Report, ingest, rebuild
+from retrieval.readers import NothingToRead, read
+
+
+class Bar:
+    """A progress bar over chunks whose total grows while files are read."""
+
+    def __init__(self, name: str):
+        self._bar = tqdm(desc=name, unit=" chunks", file=sys.stderr, leave=False)
+
+    def __call__(self, done: int, total: int) -> None:
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+        self._bar.refresh()
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+
+def open_passages(options: Options) -> Passages:
+    """The passage database, built from the library if there is none yet."""
+    prepare_jax(options)
+    read_card(options.weights)
+    tokenizer = Tokenizer(options.weights / "tokenizer.model")
+    with Bar("library") as bar:
+        return Passages.prepare(options, default_embedder(), tokenizer, bar)
+
+
+def ingest_paths(options: Options, paths: Sequence[Path], *, rebuild: bool) -> int:
+    """Adds files to the passages, or makes all passages anew; prints what was done."""
+    if not paths and not rebuild:
+        raise NothingToRead(
+            "nothing to ingest; name files or folders: python app.py ingest PATH..."
+        )
+    prepare_jax(options)
+    tokenizer, embedder = Tokenizer(options.weights / "tokenizer.model"), default_embedder()
+    report = None
+    if rebuild:
+        report = _rebuild(options, tokenizer, embedder)
+    else:
+        with Bar("library") as bar:
+            Passages.prepare(options, embedder, tokenizer, bar)
+    if paths:
+        with Bar("passages") as bar:
+            report = ingest(
+                read(paths), options.passages, encode_offsets=tokenizer.encode_offsets,
+                tokenizer_fingerprint=tokenizer.fingerprint, embedder=embedder, progress=bar,
+            )  # fmt: skip
+    assert report is not None
+    for skipped in report.skipped:
+        print(f"skipped {skipped}", file=sys.stderr)
+    print(
+        f"{report.added} documents added ({report.replaced} older versions replaced), "
+        f"{report.unchanged} unchanged, {len(report.skipped)} skipped; {report.chunks} chunks in "
+        f"{report.seconds:.1f} s"
+    )
+    return 0
+
+
+def _rebuild(options: Options, tokenizer: Tokenizer, embedder) -> Report:
+    with Bar("rebuilding") as bar:
+        return rebuild(
+            options.passages, encode_offsets=tokenizer.encode_offsets,
+            tokenizer_fingerprint=tokenizer.fingerprint, embedder=embedder, progress=bar,
+        )  # fmt: skip

@@ -1,0 +1,176 @@
+"""The stages of training, each from files to files in one work directory.
+
+tokenizer -> pack, examples -> pretrain -> retrofit -> tune -> export. A stage that is stopped,
+or that runs into its time limit, goes on from its checkpoint when it is started again.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax import nnx
+from safetensors.numpy import load_file
+
+from engine.card import CheckpointError
+from engine.checkpoint import (
+    build,
+    check_shapes,
+    flatten,
+    graph_of,
+    save_arrays,
+    save_weights,
+    shapes_of,
+)
+from engine.presets import preset
+from engine.tokenizer import Tokenizer, TokenizerError
+from engine.tokenizer import train as train_tokenizer
+from engine.training.batches import plain_batch
+from engine.training.corpus import CorpusError, sample_paragraphs
+from engine.training.loop import TrainingError, train
+from engine.training.neighbours import retrofit_batch
+from engine.training.pack import pack
+from engine.training.recipe import (
+    Recipe,
+    RecipeError,
+    Stage,
+    grounded_examples,
+    plain_texts,
+    read_examples,
+    write_examples,
+)
+from engine.training.step import Batch, Plan
+from engine.training.tune import GroundedBatches, Shape, WritePrompt
+
+EXPECTED = [CorpusError, RecipeError, TrainingError, CheckpointError, TokenizerError]
+
+Report = Callable[[dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A recipe, its corpus, and the directory that its stages write to."""
+
+    recipe: Recipe
+    corpus: Path
+    work: Path
+    write_prompt: WritePrompt
+
+    def tokenizer(self) -> str:
+        paths = [self.corpus / name for name in self.recipe.tokenizer]
+        texts = sample_paragraphs(paths, self.recipe.characters)
+        path = train_tokenizer(texts, self.work / "tokenizer", self.recipe.vocab)
+        return f"wrote {path}"
+
+    def pack(self) -> str:
+        texts = plain_texts(self.recipe, self.corpus)
+        model = self._made("tokenizer.model", "tokenizer")
+        count = pack(texts, model, self.work / "tokens.bin", seed=self.recipe.seed)
+        return f"wrote {count:,} tokens"
+
+    def examples(self) -> str:
+        found = grounded_examples(self.recipe, self.corpus)
+        self.work.mkdir(parents=True, exist_ok=True)
+        write_examples(found, self.work / "examples.jsonl")
+        return f"wrote {len(found):,} examples"
+
+    def pretrain(self, seconds: float, report: Report) -> str:
+        """Plain next-token prediction of the base."""
+        recipe, stage = self.recipe, self.recipe.pretrain
+        p, tokens = preset(recipe.base), self._tokens()
+
+        def batches(step: int) -> Batch:
+            length = stage.chunks * p.chunk
+            return plain_batch(tokens, step, batch=stage.batch, length=length, seed=recipe.seed)
+
+        arrays = flatten(nnx.state(build(p, recipe.seed), nnx.Param))
+        return self._train("pretrain", recipe.base, arrays, stage, batches, seconds, report)
+
+    def retrofit(self, seconds: float, report: Report) -> str:
+        """Encoder and cross-attention learn to read neighbours; the base stays frozen."""
+        recipe, stage = self.recipe, self.recipe.retrofit
+        p, tokens = preset(recipe.preset), self._tokens()
+
+        def batches(step: int) -> Batch:
+            return retrofit_batch(
+                tokens, step, batch=stage.batch, chunks=stage.chunks, chunk=p.chunk, k=1,
+                seed=recipe.seed + 1,
+            )  # fmt: skip
+
+        base = {f"decoder.{k}": v for k, v in self._arrays("pretrain", recipe.base).items()}
+        fresh = flatten(nnx.state(build(p, recipe.seed + 1), nnx.Param))
+        return self._train(
+            "retrofit", recipe.preset, {**fresh, **base}, stage, batches, seconds, report,
+            frozen=lambda name: name.startswith("decoder."),
+        )  # fmt: skip
+
+    def tune(self, seconds: float, report: Report) -> str:
+        """All weights learn to answer from passages, in the layout of a chat turn."""
+        recipe, stage = self.recipe, self.recipe.tune
+        p = preset(recipe.preset)
+        batches = GroundedBatches(
+            read_examples(self._made("examples.jsonl", "examples")),
+            Tokenizer(self._made("tokenizer.model", "tokenizer")).encode,
+            self.write_prompt,
+            shapes=[
+                Shape(stage.batch, 1, False),
+                Shape(stage.batch, 1, False),
+                Shape(max(1, stage.batch // 2), 3, True),
+            ],
+            chunk=p.chunk,
+            k=2,
+            seed=recipe.seed + 2,
+        )
+        arrays = self._arrays("retrofit", recipe.preset)
+        return self._train("tune", recipe.preset, arrays, stage, batches, seconds, report)
+
+    def export(self, stage: str, directory: Path, card: Mapping[str, Any]) -> str:
+        """Writes a stage's weights as a weights directory, in bfloat16."""
+        arrays = self._arrays(stage, self.recipe.preset)
+        tokenizer = self._made("tokenizer.model", "tokenizer")
+        save_weights(directory, self.recipe.preset, arrays, tokenizer, card)
+        return f"wrote {directory}"
+
+    def _train(
+        self, name: str, p: str, arrays: Mapping[str, Any], stage: Stage,
+        batches: Callable[[int], Batch], seconds: float, report: Report,
+        frozen: Callable[[str], bool] = lambda name: False,
+    ) -> str:  # fmt: skip
+        plan = Plan(stage.steps, stage.rate, stage.warmup, compute=stage.compute)
+        directory = self.work / name
+        trained, finished = train(
+            graph_of(preset(p)), arrays, plan, batches, directory, frozen=frozen,
+            seconds=seconds, report=report,
+        )  # fmt: skip
+        save_arrays(directory / "weights.safetensors", trained, {"preset": p})
+        if finished:
+            return f"{name}: finished after {stage.steps} steps, weights in {directory}"
+        return f"{name}: stopped at the time limit; start it again to go on"
+
+    def _tokens(self) -> np.ndarray:
+        return np.memmap(self._made("tokens.bin", "pack"), np.uint16, "r")
+
+    def _arrays(self, stage: str, p: str) -> dict[str, Any]:
+        path = self._made(f"{stage}/weights.safetensors", stage)
+        arrays = load_file(path)
+        check_shapes(arrays, shapes_of(preset(p)), str(path))
+        return arrays
+
+    def _made(self, name: str, stage: str) -> Path:
+        """A file that an earlier stage makes."""
+        path = self.work / name
+        if not path.exists():
+            raise RecipeError(f"{path} is missing; run the stage {stage!r} first")
+        return path
+
+
+def describe(row: Mapping[str, float]) -> str:
+    """A row of metrics as one line."""
+    return json.dumps(dict(row))
+
+
+def limit(minutes: float | None) -> float:
+    return math.inf if minutes is None else minutes * 60

@@ -1,0 +1,130 @@
+"""A recipe: which data, in what shares, and how long each stage trains. One JSON file."""
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from engine.presets import PRESETS
+from engine.training.corpus import CorpusError, read_records, text_of
+from engine.training.grounded import Example, as_text, example_of, made_examples, share_said
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be followed; the message names the file and the entry."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of a corpus. `characters` cuts documents; `made` questions are made from one of
+    `every` documents; `repeat` is epochs; grounded records whose answer shares less than
+    `overlap` of its words with the passage are left out."""
+
+    file: str
+    characters: int = 1_000_000
+    made: int = 0
+    every: int = 1
+    repeat: int = 1
+    overlap: float = 0.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How long and fast a stage trains: steps, peak rate, warm-up steps; `batch` sequences of
+    `chunks` chunks."""
+
+    steps: int
+    rate: float
+    warmup: int
+    batch: int
+    chunks: int = 4
+    compute: str = "float32"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a model's training depends on but the corpus itself."""
+
+    preset: str  # the RETRO
+    base: str  # the Gopher it is fitted to
+    seed: int
+    vocab: int
+    characters: int  # of text that the tokenizer is trained on
+    tokenizer: tuple[str, ...]
+    plain: tuple[Source, ...]
+    examples: tuple[Source, ...]
+    pretrain: Stage
+    retrofit: Stage
+    tune: Stage
+
+
+def read_recipe(path: Path) -> Recipe:
+    try:
+        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        recipe = Recipe(
+            **{
+                **raw,
+                "tokenizer": tuple(raw["tokenizer"]),
+                "plain": tuple(Source(**s) for s in raw["plain"]),
+                "examples": tuple(Source(**s) for s in raw["examples"]),
+                **{name: Stage(**raw[name]) for name in ("pretrain", "retrofit", "tune")},
+            }
+        )
+    except OSError as error:
+        raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        wanted = ", ".join(f.name for f in fields(Recipe))
+        raise RecipeError(f"{path} is not a recipe ({error}); it needs {wanted}") from None
+    for name in (recipe.preset, recipe.base):
+        if name not in PRESETS:
+            raise RecipeError(f"{path} names the preset {name!r}; there are {', '.join(PRESETS)}")
+    return recipe
+
+
+def plain_texts(recipe: Recipe, corpus: Path) -> Iterator[str]:
+    """What the base model reads: documents, dialogues, and made examples as plain text."""
+    rng = random.Random(recipe.seed)
+    for source in recipe.plain:
+        for _ in range(source.repeat):
+            for number, record in enumerate(read_records(corpus / source.file)):
+                example = example_of(record)
+                if example is not None:
+                    yield as_text(example)
+                    continue
+                yield text_of(record)[: source.characters]
+                if number % source.every == 0 and "text" in record:
+                    yield from map(as_text, made_examples(record, rng, source.made))
+
+
+def grounded_examples(recipe: Recipe, corpus: Path) -> list[Example]:
+    """What tuning asks, in random order."""
+    rng = random.Random(recipe.seed + 1)
+    found: list[Example] = []
+    for source in recipe.examples:
+        for record in read_records(corpus / source.file):
+            example = example_of(record)
+            if example is None:
+                if "text" in record:
+                    found += made_examples(record, rng, source.made)
+            elif not example.answered or share_said(example) >= source.overlap:
+                found += [example] * source.repeat
+    if not found:
+        raise CorpusError(f'no grounded example in {corpus}; see the recipe\'s "examples"')
+    rng.shuffle(found)
+    return found
+
+
+def write_examples(examples: list[Example], path: Path) -> None:
+    with open(path, "w", encoding="utf-8") as out:
+        for example in examples:
+            out.write(json.dumps(asdict(example), ensure_ascii=False) + "\n")
+
+
+def read_examples(path: Path) -> list[Example]:
+    found = []
+    for d in read_records(path):
+        turns = tuple((question, answer) for question, answer in d["turns"])
+        found.append(Example(d["passage"], turns, d["answered"]))
+    return found

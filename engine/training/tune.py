@@ -1,0 +1,129 @@
+"""Tuning on grounded questions, laid out exactly as the chat lays out a turn.
+
+The prompt ends a chunk, the answer starts the next one and is all that the loss counts. Most
+examples show the passage as a neighbour, some put it into the prompt as well (RETRO++). Where
+only unrelated passages are shown, the answer says so.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.layout import lay_out
+from engine.protocol import Segment
+from engine.retro import Passages
+from engine.tokenizer import EOS, PAD
+from engine.training.grounded import UNANSWERED, Example
+from engine.training.step import Batch
+
+Encode = Callable[[str], Sequence[int]]
+WritePrompt = Callable[[str, str], str]  # (message, passage or "") -> text up to the reply
+
+
+@dataclass(frozen=True)
+class Shape:
+    """`prompts` chunks of prompt and one of answer, `batch` examples a step."""
+
+    batch: int
+    prompts: int
+    in_context: bool
+
+
+class GroundedBatches:
+    """A batch is a pure function of the step's number; steps take the shapes in turn."""
+
+    def __init__(
+        self, examples: Sequence[Example], encode: Encode, write_prompt: WritePrompt, *,
+        shapes: Sequence[Shape], chunk: int, k: int, seed: int,
+        unrelated: float = 0.08, missing: float = 0.08,
+    ):  # fmt: skip
+        self._examples, self._encode, self._write = examples, encode, write_prompt
+        self._shapes, self._chunk, self._k, self._seed = shapes, chunk, k, seed
+        self._unrelated, self._missing = unrelated, missing
+
+    def __call__(self, step: int) -> Batch:
+        rng = random.Random(self._seed * 1_000_003 + step)
+        shape = self._shapes[step % len(self._shapes)]
+        rows: list[Any] = []
+        while len(rows) < shape.batch:
+            row = self._row(rng, shape)
+            if row is not None:
+                rows.append(row)
+        arrays = [np.stack(column) for column in zip(*rows, strict=True)]
+        tokens, targets, weights, valid, found, marks = arrays
+        return Batch(tokens, targets, weights, valid, Passages(found, marks))
+
+    def _row(self, rng: random.Random, shape: Shape) -> tuple[np.ndarray, ...] | None:
+        """One example's arrays, or None if it does not fit the shape."""
+        M, k = self._chunk, self._k
+        example = rng.choice(self._examples)
+        question, answer = example.turns[0]
+        draw = rng.random()
+        unrelated = draw < self._unrelated
+        missing = not unrelated and draw < self._unrelated + self._missing and not shape.in_context
+        other = rng.choice(self._examples).passage
+        shown = other if unrelated else example.passage
+        if unrelated or not example.answered:
+            answer = UNANSWERED
+        text = list(self._encode(shown))
+        spot = self._find(text, answer)
+        context = self._trim(shown, answer, 2 * M - 16) if shape.in_context else ""
+        prompt = lay_out(
+            [Segment(self._write(question, context), ends_chunk=True)], self._encode, M
+        )
+        size = shape.prompts * M
+        gap = size - len(prompt.tokens)
+        if gap < 0:
+            return None
+        reply = [*self._encode(" " + answer), EOS][:M]
+        T = size + M - 1  # one token short of a chunk: no neighbours are wasted on what follows
+        tokens, valid = np.full(T, PAD, np.int32), np.zeros(T, bool)
+        tokens[gap:size], valid[gap:size] = prompt.tokens, prompt.valid
+        inside = reply[: M - 1]
+        tokens[size : size + len(inside)], valid[size : size + len(inside)] = inside, True
+        targets, weights = np.full(M, PAD, np.int32), np.zeros(M, np.float32)
+        targets[: len(reply)], weights[: len(reply)] = reply, 1.0
+        found = np.full((shape.prompts, k, 2 * M), PAD, np.int32)
+        marks = np.zeros((shape.prompts, k, 2 * M), bool)
+        if not missing:
+            views = [self._window(text, spot, rng)]
+            while len(views) < k:
+                same = rng.random() < 0.4
+                source = text if same else list(self._encode(rng.choice(self._examples).passage))
+                views.append(self._window(source, (0, len(source)), rng))
+            rng.shuffle(views)
+            for j, ids in enumerate(views):
+                found[-1, j, : len(ids)], marks[-1, j, : len(ids)] = ids, True
+        return tokens, targets, weights, valid, found, marks
+
+    def _find(self, text: list[int], answer: str) -> tuple[int, int]:
+        """Where the answer stands in the passage, in tokens; the whole passage if it does not."""
+        wanted = list(self._encode(" " + answer))
+        core = wanted[1:-1] if len(wanted) > 4 else wanted
+        for at in range(len(text) - len(core) + 1):
+            if text[at : at + len(core)] == core:
+                return at, at + len(core)
+        return 0, len(text)
+
+    def _window(self, text: list[int], spot: tuple[int, int], rng: random.Random) -> list[int]:
+        """Up to two chunks of a passage, cut at random, that hold as much of the spot as fits."""
+        R = 2 * self._chunk
+        first, last = spot
+        low, high = max(0, last + 1 - R), max(0, min(first - 1, len(text) - self._chunk))
+        start = rng.randint(min(low, high), max(low, high))
+        return text[start : start + R]
+
+    def _trim(self, passage: str, answer: str, limit: int) -> str:
+        """The part of a passage that fits into the prompt: what surrounds the answer."""
+        if len(self._encode(passage)) <= limit:
+            return passage
+        at = max(0, passage.find(answer))
+        start = passage.rfind(". ", 0, max(0, at - 60)) + 2 if at > 200 else 0
+        text = passage[start:]
+        while len(self._encode(text)) > limit:
+            cut = text.rfind(". ", 0, len(text) - 2)
+            text = text[: cut + 1] if cut > 0 else text[: len(text) * 3 // 4]
+        return text
