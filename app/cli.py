@@ -105,7 +105,7 @@ def build_parser(options: Options) -> argparse.ArgumentParser:
 
     from app.training import add_commands
 
-    add_commands(commands)
+    add_commands(commands, options.weights)
     return parser
 
 

@@ -186,11 +186,10 @@ class Turns:
     ) -> Request:
         """The request with as many earlier exchanges as fit beside the reply."""
         room = self._engine.info.context - settings.sampling.max_tokens
-        for first in range(len(past) + 1):
-            segments = render(message, passage, past[first:])
-            size = sum(self._size(s) for s in segments)
-            if size <= room or first == len(past):
-                break
+        segments = render(message, passage, past)
+        while past and sum(map(self._size, segments)) > room:
+            past = past[1:]
+            segments = render(message, passage, past)
         return Request(
             prompt=tuple(segments),
             query=message,

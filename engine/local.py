@@ -92,9 +92,9 @@ class LocalEngine:
         for chunks in _BUCKETS[:4]:
             layout = Layout(np.full(chunks * M, PAD, np.int32), np.ones(chunks * M, bool), {})
             logits, cache = self.prefill(layout, reserve=1)
-        token = self.choose(logits, Sampling(), 0).token
-        for boundary in (False, True):
-            _, cache = self.step(cache, token, {} if boundary else None)
+            token = self.choose(logits, Sampling(), 0).token
+            for found in (None, {}):
+                _, cache = self.step(cache, token, found)
 
     def generate(self, request: Request) -> Iterator[Event]:
         """Streams a reply; see `engine.protocol.Engine`."""

@@ -5,7 +5,7 @@ Neighbours of chunk u are first read by its last token, which predicts the first
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,8 @@ from engine.presets import Preset, Retrieval
 class Passages(NamedTuple):
     """Neighbours of every chunk as token ids; `valid` is False at padding and missing ones."""
 
-    tokens: jax.Array  # [B L K R] int32
-    valid: jax.Array  # [B L K R] bool
+    tokens: Any  # [B L K R] int32, NumPy or JAX
+    valid: Any  # [B L K R] bool
 
 
 class Encoded(NamedTuple):
@@ -243,8 +243,9 @@ class Retro(nnx.Module):
         tables: Tables,
         passages: Passages | None = None,
     ) -> tuple[jax.Array, Cache]:
-        """One token a sequence: token [B] -> stream [B D] and the cache (RETRO, section 2.4 of
-        the notes on sampling: the last token of a chunk already reads the chunk's neighbours).
+        """One token a sequence: token [B] -> stream [B D] and the cache (RETRO, section 2.4).
+
+        The last token of a chunk completes it and already reads its neighbours.
 
         `passages` [B 1 K R] must be given for the last token of every chunk, and only then; all
         invalid where there are none.

@@ -90,6 +90,7 @@ class BertEmbedder:
         for rows in (order[i : i + most] for i in range(0, len(order), most)):
             B = next(b for b in SHAPES if b >= len(rows))
             T = next(t for t in SHAPES[B] if t >= len(pieces[rows[-1]]))
+            T = min(T, self.config.max_position_embeddings)
             ids, lengths = np.zeros((B, T), np.int32), np.ones(B, np.int32)
             for row, i in enumerate(rows):
                 ids[row, : len(pieces[i])] = pieces[i]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from app.records import Settings, Turn
 from app.store.ids import new_id, now
@@ -86,12 +87,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Settles jax before anything imports it: on the CPU, and what was compiled once is kept.
 
     Compiling takes longer than running here, so most of XLA's optimisations are left out too.
+    Hypothesis tries the same examples in every run, and no slow machine fails one.
     """
     kept = config.cache.mkdir("jax") if hasattr(config, "cache") else None  # type: ignore
     os.environ["JAX_PLATFORMS"] = "cpu"
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(kept or tempfile.mkdtemp()))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    settings.register_profile("same each time", deadline=None, derandomize=True)
+    settings.load_profile("same each time")
 
 
 @pytest.fixture(scope="session")

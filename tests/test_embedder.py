@@ -1,7 +1,6 @@
 """retrieval.embedder and bert: the keys of the reference, from any BERT directory."""
 
 import json
-import shutil
 import sys
 from pathlib import Path
 

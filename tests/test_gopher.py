@@ -81,7 +81,7 @@ def compiled_scores(keys: int):
     return jax.jit(lambda q, r: relative_scores(q, r, keys))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     queries=st.integers(1, 5), keys=st.integers(1, 5), offset=st.integers(-3, 9),
     seed=st.integers(0, 99),

