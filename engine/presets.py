@@ -60,7 +60,7 @@ def _fit(width: int, heads: int, layers: tuple[int, ...]) -> Retrieval:
 
 # fmt: off
 PRESETS = {p.name: p for p in (
-    Preset("tiny",        layers=4,  width=32,    heads=4,   head_dim=8,   ffw=64, vocab=260, context=128, chunk=8,
+    Preset("tiny",        layers=4,  width=32,    heads=4,   head_dim=8,   ffw=64, vocab=400, context=256, chunk=8,
            retrieval=Retrieval((2, 4), width=24, heads=2, head_dim=8, ffw=48, neighbour_tokens=16)),
     Preset("gopher-mini", layers=4,  width=256,   heads=8,   head_dim=32,  ffw=1024, vocab=8192, context=1024),
     Preset("gopher-44m",  layers=8,  width=512,   heads=16,  head_dim=32,  ffw=2048),
@@ -70,7 +70,7 @@ PRESETS = {p.name: p for p in (
     Preset("gopher-7.1b", layers=32, width=4096,  heads=32,  head_dim=128, ffw=16384),
     Preset("gopher-280b", layers=80, width=16384, heads=128, head_dim=128, ffw=65536),
     Preset("retro-mini",  layers=4,  width=256,   heads=8,   head_dim=32,  ffw=1024, vocab=8192, context=1024,
-           retrieval=_fit(256, 8, (2, 3))),
+           retrieval=_fit(256, 8, (2, 4))),
     Preset("retro-44m",   layers=8,  width=512,   heads=16,  head_dim=32,  ffw=2048,
            retrieval=_fit(512, 16, (3, 6))),
     Preset("retro-117m",  layers=12, width=768,   heads=12,  head_dim=64,  ffw=3072,

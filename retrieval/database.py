@@ -81,7 +81,15 @@ PRAGMA user_version = {VERSION};
 COMMIT;
 """
 
+SQLite = sqlite_utils.Database
+
 VISIBLE = "d.added <= :generation AND (d.removed IS NULL OR d.removed > :generation)"
+
+
+MATCH = """
+SELECT rowid AS id FROM chunks_fts WHERE chunks_fts MATCH :query
+ORDER BY bm25(chunks_fts, 2.0, 1.0), rowid LIMIT :take
+"""  # without a join: it would be made for every match before the best are known
 
 
 @dataclass(frozen=True)
@@ -104,24 +112,22 @@ class Database:
         Raises DatabaseMissing, DatabaseMismatch (naming both fingerprints) or DatabaseDamaged.
         """
         self.directory = Path(directory)
-        self.manifest = Manifest.read(self.directory)
-        self.manifest.check(self.directory, embedder, tokenizer)
-        self.index = load_index(self.directory, self.manifest)
         self._lock = threading.Lock()
-        self._db = connect(self.directory)
-        try:
-            ids = self._rows(
+        with guarded(self.directory), ExitStack() as stack:
+            self.manifest, self.index = current(self.directory, embedder, tokenizer)
+            self._db = connect(self.directory)
+            stack.callback(self.close)
+            rows = self._rows(
                 f"SELECT c.id FROM chunks c JOIN documents d ON d.id = c.document_id "
-                f"WHERE {VISIBLE} ORDER BY c.id"
+                f"WHERE {VISIBLE}"
             )
-            if [row["id"] for row in ids] != sorted(self.index.ids.tolist()):
+            self._visible = frozenset(self.index.ids.tolist())
+            if {row["id"] for row in rows} != self._visible:
                 raise DatabaseDamaged(
                     f"{self.directory / FILE} and {self.manifest.index} hold different chunks: one "
                     f"was replaced without the other; run: {REBUILD}"
                 )
-        except BaseException:
-            self.close()
-            raise
+            stack.pop_all()
 
     @property
     def fingerprint(self) -> str:
@@ -159,19 +165,14 @@ class Database:
     def match(self, words: Sequence[str], limit: int) -> list[int]:
         """Ids of chunks that hold any of the words in title or text, best BM25 first."""
         query = any_of(words)
-        if not query:
-            return []
-        rows = self._rows(
-            f"""
-            SELECT c.id FROM chunks_fts
-            JOIN chunks c ON c.id = chunks_fts.rowid JOIN documents d ON d.id = c.document_id
-            WHERE chunks_fts MATCH :query AND {VISIBLE}
-            ORDER BY bm25(chunks_fts, 2.0, 1.0), c.id LIMIT :limit
-            """,
-            query=query,
-            limit=limit,
-        )
-        return [row["id"] for row in rows]
+        found: list[int] = []
+        take = 2 * limit
+        while query and take:
+            rows = self._rows(MATCH, query=query, take=take)
+            found = [row["id"] for row in rows if row["id"] in self._visible]
+            # rows of other generations may be in the way
+            take = 4 * take if len(found) < limit and len(rows) == take else 0
+        return found[:limit]
 
     def frequency(self, word: str) -> int:
         """In how many chunks a word occurs, in any of its forms, title included."""
@@ -210,11 +211,11 @@ class Database:
 
 def any_of(words: Iterable[str]) -> str:
     """An FTS5 query for any of the words. Quoted, so that nothing in them is syntax."""
-    quoted = ('"' + word.replace('"', '""') + '"' for word in words if word and "\0" not in word)
-    return " OR ".join(quoted)
+    texts = (word.encode("utf-8", "ignore").decode().replace("\0", "") for word in words)
+    return " OR ".join('"' + text.replace('"', '""') + '"' for text in texts if text)
 
 
-def connect(directory: Path, *, write: bool = False) -> sqlite_utils.Database:
+def connect(directory: Path, *, write: bool = False) -> SQLite:
     """Opens chunks.db; with `write` makes it if need be."""
     path = directory / FILE
     if not write and not path.is_file():
@@ -223,7 +224,7 @@ def connect(directory: Path, *, write: bool = False) -> sqlite_utils.Database:
     with guarded(directory), ExitStack() as stack:
         connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
         stack.callback(connection.close)
-        db = sqlite_utils.Database(connection)
+        db = SQLite(connection)
         db.execute(f"PRAGMA busy_timeout = {BUSY}")
         db.execute("PRAGMA foreign_keys = ON")
         if write:
@@ -238,13 +239,27 @@ def connect(directory: Path, *, write: bool = False) -> sqlite_utils.Database:
     return db
 
 
-def prepare(db: sqlite_utils.Database) -> None:
+def prepare(db: SQLite) -> None:
     db.enable_wal()
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA secure_delete = ON")  # what is removed is gone from the file
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version == 0:
         db.executescript(SCHEMA)
+
+
+def current(directory: Path, embedder: Embedder, tokenizer: str) -> tuple[Manifest, FlatIndex]:
+    """The generation that is current, with its index."""
+    manifest = Manifest.read(directory)
+    while True:
+        manifest.check(directory, embedder, tokenizer)
+        try:
+            return manifest, load_index(directory, manifest)
+        except DatabaseDamaged:
+            newer = Manifest.read(directory)
+            if newer == manifest:
+                raise
+            manifest = newer  # published, and the old index deleted, since it was read
 
 
 def load_index(directory: Path, manifest: Manifest) -> FlatIndex:
@@ -259,7 +274,10 @@ def load_index(directory: Path, manifest: Manifest) -> FlatIndex:
             f"{path} is damaged: its SHA-256 is {found}, the manifest says {manifest.sha256}; "
             f"run: {REBUILD}"
         )
-    return FlatIndex.load(path)
+    try:
+        return FlatIndex.load(path)
+    except ValueError as error:
+        raise DatabaseDamaged(f"{error}; run: {REBUILD}") from None
 
 
 @contextmanager

@@ -7,16 +7,14 @@ draft takes up; the current generation is untouched throughout.
 """
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import sqlite_utils
 
-from retrieval.database import FILE, VISIBLE, connect, guarded, load_index, pack
+from retrieval.database import FILE, VISIBLE, SQLite, connect, guarded, load_index, pack
 from retrieval.files import locked, replace, sha256_of
 from retrieval.index import FlatIndex, rows
 from retrieval.manifest import (
@@ -26,6 +24,8 @@ from retrieval.manifest import (
     DatabaseError,
     DatabaseMissing,
     Manifest,
+    generation_of,
+    index_name,
 )
 from retrieval.protocol import Chunk, Document, Embedder
 
@@ -94,7 +94,7 @@ class Draft:
     def __init__(
         self,
         directory: Path,
-        db: sqlite_utils.Database,
+        db: SQLite,
         manifest: Manifest | None,
         embedder: Embedder,
         tokenizer: str,
@@ -103,7 +103,8 @@ class Draft:
         self.directory, self.manifest, self.rebuild = directory, manifest, rebuild
         self.generation = self.base = 0
         self._db, self._tokenizer, self._embedder = db, tokenizer, embedder.fingerprint
-        found = generations(directory)
+        numbers = (generation_of(path) for path in directory.iterdir())
+        found = sorted(number for number in numbers if number is not None)
         # A first ingest may have been killed between index and manifest: then it goes on.
         lost = manifest is None and bool(found) and not (found == [1] and self._made_alike())
         if lost and not rebuild:
@@ -127,24 +128,13 @@ class Draft:
 
     def add(self, document: Document, digest: str, chunks: Sequence[Chunk]) -> None:
         with self.atomic():
-            id = self._db.table("documents").insert(
-                {
-                    "title": document.title,
-                    "source": document.source,
-                    "topic": document.topic,
-                    "text": document.text,
-                    "sha256": digest,
-                    "added": self.generation,
-                }
-            ).last_pk  # fmt: skip
+            row = {**asdict(document), "sha256": digest, "added": self.generation}
+            id = self._db.table("documents").insert(row).last_pk
             self._db.table("chunks").insert_all(
                 {
+                    **vars(chunk),
                     "document_id": id,
-                    "position": chunk.position,
-                    "start": chunk.start,
-                    "end": chunk.end,
                     "title": document.title,
-                    "text": chunk.text,
                     "tokens": pack(chunk.tokens),
                 }
                 for chunk in chunks
@@ -256,7 +246,7 @@ class Draft:
         self._add_keys(np.setdiff1d(ids, self.index.ids))
         (documents,) = self._rows(f"SELECT count(*) AS n FROM documents d WHERE {VISIBLE}")
 
-        path = self.directory / f"index-{self.generation}.faiss"
+        path = self.directory / index_name(self.generation)
         replace(path, self.index.save)
         self.manifest = Manifest(
             generation=self.generation,
@@ -342,14 +332,3 @@ class Draft:
 
     def _bound(self, parameters: dict) -> dict:
         return {"generation": self.generation, "base": self.base, **parameters}
-
-
-def generation_of(path: Path) -> int | None:
-    match = re.fullmatch(r"index-(\d+)\.faiss", path.name)
-    return int(match[1]) if match else None
-
-
-def generations(directory: Path) -> list[int]:
-    """Numbers of the index files that are there."""
-    found = (generation_of(path) for path in directory.iterdir())
-    return sorted(number for number in found if number is not None)

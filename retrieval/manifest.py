@@ -5,6 +5,7 @@ Replacing `manifest.json` is the one step that makes a new generation visible.
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -61,7 +62,7 @@ class Manifest:
 
     @property
     def index(self) -> str:
-        return f"index-{self.generation}.faiss"
+        return index_name(self.generation)
 
     @property
     def fingerprint(self) -> str:
@@ -113,3 +114,13 @@ class Manifest:
                     f"the passage database in {directory} was made with {what} {made}, but this "
                     f"is {now}; run: {REBUILD}"
                 )
+
+
+def index_name(generation: int) -> str:
+    return f"index-{generation}.faiss"
+
+
+def generation_of(path: Path) -> int | None:
+    """The number in the name of an index file; None for other files."""
+    match = re.fullmatch(r"index-(\d+)\.faiss", path.name)
+    return int(match[1]) if match else None

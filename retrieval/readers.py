@@ -39,7 +39,7 @@ class Unfit(ValueError):
     """Why a file or line is not a document."""
 
 
-def read(paths: Iterable[str | Path]) -> Iterator[Document | Skipped]:
+def read(paths: str | Path | Iterable[str | Path]) -> Iterator[Document | Skipped]:
     """Yields documents in sorted order, directories recursively, each file once.
 
     Raises NothingToRead at the end if there was no document at all.

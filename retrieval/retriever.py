@@ -3,7 +3,7 @@
 The paper takes the nearest keys. By default the nearest keys and the best lexical matches are
 candidates together, ranked by nearness and by how much of the query's informative words they
 hold: that overlap is what a small model can use (Doostmohammadi et al., arXiv 2305.16243).
-Questions of the SQuAD development set over its 240 passages: the answer stands in the first
+1,190 questions of the SQuAD development set over their 240 passages: the answer stands in the first
 neighbour for 91 %, in the first two for 94 %; with nearest keys alone for 77 % and 90 %.
 """
 
@@ -41,12 +41,14 @@ class Retriever:
         if k < 1 or not query.strip() or not len(self._database.index):
             return ()
         key = self._embedder([query])  # [1 W]
-        asked = informative(query)[:WORDS]
-        weights = self._weights(asked)
+        seen = {word: self._database.frequency(word) for word in informative(query)[:WORDS]}
+        weights = self._weights(seen)
         n = k if self._dense_only else max(k, CANDIDATES)
         ids = self._nearest(key, n)
         if not self._dense_only:
-            ids = list(dict.fromkeys(ids + self._database.match(asked, n)))
+            # words in more than half of the chunks have no weight in BM25, but cost most
+            rare = [word for word in seen if 2 * seen[word] <= len(self._database.index)]
+            ids = list(dict.fromkeys(ids + self._database.match(rare or list(seen), n)))
         found = self._database.neighbours(ids)
         ids = [id for id in ids if id in found]
         candidates = [
@@ -66,19 +68,19 @@ class Retriever:
         keys = self._database.index.keys(np.array(ids, np.int64))  # [n W]
         return [float(d) for d in ((keys - key) ** 2).sum(1)]
 
-    def _weights(self, asked: Sequence[str]) -> dict[str, float]:
-        """Words -> {stem: inverse document frequency}"""
+    def _weights(self, seen: Mapping[str, int]) -> dict[str, float]:
+        """{word: chunks with it} -> {stem: inverse document frequency}"""
         total = len(self._database.index)
         weights: dict[str, float] = {}
-        for word in asked:
-            weight = math.log((total + 1) / (self._database.frequency(word) + 0.5))
+        for word, frequency in seen.items():
+            weight = math.log((total + 1) / (frequency + 0.5))
             weights[stem(word)] = max(weight, weights.get(stem(word), 0.1))
         return weights
 
 
 def rank(candidates: Sequence[Neighbour], weights: Mapping[str, float]) -> list[Neighbour]:
     """Best first: the share of the query's words in title, N and F, less the distance in units
-    of the candidates' mean. Both weights near 1 were best on the training questions."""
+    of the candidates' mean. Of the mixtures tried on reading questions, this one did best."""
     distances = [n.distance or 0.0 for n in candidates]
     mean = sum(distances) / len(distances) if any(distances) else 1.0
 

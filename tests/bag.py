@@ -3,6 +3,7 @@
 import re
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -19,9 +20,13 @@ class BagEmbedder:
         keys = np.zeros((len(texts), self.width), np.float32)
         for row, text in enumerate(texts):
             for word in re.findall(r"\w+", text.lower()):
-                seed = zlib.crc32(word.encode())
-                keys[row] += np.random.default_rng(seed).normal(size=self.width)
+                keys[row] += vector(word, self.width)
         return keys / np.maximum(np.linalg.norm(keys, axis=1, keepdims=True), 1e-9)
+
+
+@lru_cache(maxsize=10_000)
+def vector(word: str, width: int) -> np.ndarray:
+    return np.random.default_rng(zlib.crc32(word.encode())).normal(size=width)
 
 
 def word_offsets(text: str) -> list[tuple[int, int, int]]:

@@ -115,9 +115,7 @@ def encode(
                 seen = [(context[j], i - j) for j in range(len(context)) if chunk_valid[j]]
                 y = rms_norm(e, block.at("norm_cross"), p.norm_eps)
                 rows[i] = e + attend(y, seen, block.at("cross"), s.heads, s.head_dim)
-        rows = [
-            e + mlp(rms_norm(e, block.at("norm2"), p.norm_eps), block.at("mlp")) for e in rows
-        ]
+        rows = [e + mlp(rms_norm(e, block.at("norm2"), p.norm_eps), block.at("mlp")) for e in rows]
     return [rms_norm(e, w.at("norm"), p.norm_eps) for e in rows]
 
 

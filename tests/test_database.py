@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retrieval import database as database_module
 from retrieval.database import Database
 from retrieval.ingest import ingest
 from retrieval.manifest import (
@@ -122,7 +123,22 @@ def test_no_word_can_break_the_search_syntax(database, words):
 
 
 @pytest.mark.parametrize(
-    "word", ['"', 'a" OR "b', "NEAR(a b)", "title:a", "a*", "^a", "-a", "NOT", "(", "\0", "😀", ""]
+    "word",
+    [
+        '"',
+        'a" OR "b',
+        "NEAR(a b)",
+        "title:a",
+        "a*",
+        "^a",
+        "-a",
+        "NOT",
+        "(",
+        "\0",
+        "😀",
+        "\ud83d",
+        "",
+    ],
 )
 def test_search_operators_are_only_words(database, word):
     assert database.match([word, "planet"], 50)
@@ -179,6 +195,26 @@ def test_a_directory_without_a_database_names_the_command(tmp_path):
         opened(tmp_path)
     with pytest.raises(DatabaseMissing):
         opened(tmp_path / "nowhere")
+
+
+def test_a_file_in_the_place_of_the_directory_is_said_clearly(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatabaseError, match="cannot be used"):
+        opened(tmp_path / "file")
+
+
+def test_opening_while_a_newer_generation_is_published_takes_the_newer(directory, monkeypatch):
+    load = database_module.load_index
+
+    def late(*arguments):
+        monkeypatch.setattr(database_module, "load_index", load)
+        add(directory, [Document("New", "new.md", "Something else.")])
+        (directory / "index-1.faiss").unlink()
+        return load(*arguments)
+
+    monkeypatch.setattr(database_module, "load_index", late)
+    with opened(directory) as database:
+        assert database.manifest.generation == 2
 
 
 def test_another_embedder_is_refused_with_both_fingerprints(directory):

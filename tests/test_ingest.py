@@ -76,6 +76,20 @@ def content(directory, embedder=None, tokenizer="words") -> dict[str, str]:
         return texts
 
 
+class Stops(BagEmbedder):
+    """Embeds so many times, then is interrupted."""
+
+    def __init__(self, *, fingerprint: str = "bag-of-words", calls: int = 0):
+        super().__init__(fingerprint=fingerprint)
+        self.left = calls
+
+    def __call__(self, texts):
+        if not self.left:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return super().__call__(texts)
+
+
 def texts(*documents: Document) -> dict[str, str]:
     return {d.title: d.text for d in documents}
 
@@ -244,6 +258,25 @@ def test_a_rebuild_makes_it_anew_for_another_embedder_and_tokenizer(tmp_path):
     assert content(tmp_path, embedder, "bytes") == texts(*DOCUMENTS)
 
 
+def test_an_interrupted_rebuild_leaves_the_old_database_and_can_be_completed(tmp_path, monkeypatch):
+    monkeypatch.setattr("retrieval.ingest.BLOCK", 4)
+    add(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        again(tmp_path, Stops(fingerprint="newer", calls=1), "pieces")
+    assert content(tmp_path) == texts(*DOCUMENTS)
+    again(tmp_path, BagEmbedder(fingerprint="newer"), "pieces")
+    assert content(tmp_path, BagEmbedder(fingerprint="newer"), "pieces") == texts(*DOCUMENTS)
+
+
+def test_an_interrupted_rebuild_can_be_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("retrieval.ingest.BLOCK", 4)
+    add(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        again(tmp_path, Stops(fingerprint="newer", calls=1), "pieces")
+    assert add(tmp_path, [*DOCUMENTS, document("dog")]).unchanged == 3
+    assert content(tmp_path) == texts(*DOCUMENTS, document("dog"))
+
+
 @pytest.mark.parametrize("name", ["index-1.faiss", "manifest.json"])
 @pytest.mark.parametrize("harm", ["flip", "cut", "delete"])
 def test_a_rebuild_repairs_index_and_manifest_and_an_ingest_refuses_them(tmp_path, name, harm):
@@ -305,10 +338,6 @@ def test_keys_that_are_not_numbers_are_refused(tmp_path):
 
 
 def test_what_an_interrupted_run_with_another_embedder_left_is_not_mixed_in(tmp_path):
-    class Stops(BagEmbedder):
-        def __call__(self, texts):
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
         add(tmp_path, embedder=Stops(fingerprint="first"))
     assert add(tmp_path, [document("dog")]).added == 1
@@ -380,7 +409,7 @@ def test_kills_at_random_moments_lose_nothing(tmp_path, kill_ingest, rounds):
         directory = tmp_path / str(round)
         add(directory)
         for _ in range(2):  # the second strikes a run that takes up the first
-            kill_ingest(directory, "any", chance.random() * 0.1)
+            kill_ingest(directory, "any", chance.random() * 0.06)
             assert content(directory) in (texts(*DOCUMENTS), AFTER)
         add(directory, NEWER)
         assert content(directory) == AFTER

@@ -11,10 +11,18 @@ from engine.tokenizer import BOS, EOS, PAD, UNKNOWN, ByteStream, Tokenizer, Toke
 # What the library keeps for itself, what it might strip or merge, and what is no character at all.
 AWKWARD = (
     "\u2581", " \u2581 ", "\x00", "a\x00b", "\ufffd", "\ufeff", "\uffff", "\ud800", "\udfff\ud800",
-    "  two  spaces  ", "\t\r\n\n", "\u00a0\u2003", "e\u0301", "\u00e9", "ﬁ", "👩\u200d🚀", "🏴", "漢字",
-    "<s>", "</s>", "<pad>", "<unk>", "<0x41>", "1234567890", "",
+    "  two  spaces  ", "\t\r\n\n", "\u00a0\u2003", "e\u0301", "\u00e9", "ﬁ", "👩\u200d🚀",
+    "🏴", "漢字", "<s>", "</s>", "<pad>", "<unk>", "<0x41>", "1234567890", "",
 )  # fmt: skip
-AWKWARD_BYTES = (b"\xff", b"\x80abc", b"\xc3", b"\xe2\x96", b"\xed\xa0\x80", b"\xf0\x9f\x91", b"\x00")
+AWKWARD_BYTES = (
+    b"\xff",
+    b"\x80abc",
+    b"\xc3",
+    b"\xe2\x96",
+    b"\xed\xa0\x80",
+    b"\xf0\x9f\x91",
+    b"\x00",
+)
 
 WORDS = ["one two three four five six seven"] * 9
 
@@ -29,7 +37,9 @@ data = st.one_of(st.binary(), st.lists(st.sampled_from(AWKWARD_BYTES)).map(b"".j
 def raw(string: str) -> bytes:
     """UTF-8, but for U+DC80 to U+DCFF, Python's escapes of bytes that were not: those bytes."""
     return b"".join(
-        bytes([ord(c) - 0xDC00]) if "\udc80" <= c <= "\udcff" else c.encode("utf-8", "surrogatepass")
+        bytes([ord(c) - 0xDC00])
+        if "\udc80" <= c <= "\udcff"
+        else c.encode("utf-8", "surrogatepass")
         for c in string
     )
 
@@ -124,7 +134,6 @@ def test_training_twice_gives_the_same_tokenizer(tmp_path: Path):
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(TokenizerError, match=r"cannot read .+none\.model: No such file"):
         Tokenizer(tmp_path / "none.model")
-
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from engine.checkpoint import (
 from engine.presets import preset
 from engine.tokenizer import Tokenizer, TokenizerError
 from engine.tokenizer import train as train_tokenizer
-from engine.training.batches import plain_batch
+from engine.training.batches import plain_batch, windows
 from engine.training.corpus import CorpusError, sample_paragraphs
 from engine.training.loop import TrainingError, train
 from engine.training.neighbours import retrofit_batch
@@ -42,6 +42,7 @@ from engine.training.recipe import (
     read_examples,
     write_examples,
 )
+from engine.training.start import copying_start
 from engine.training.step import Batch, Plan
 from engine.training.tune import GroundedBatches, Shape, WritePrompt
 
@@ -102,8 +103,10 @@ class Workshop:
 
         base = {f"decoder.{k}": v for k, v in self._arrays("pretrain", recipe.base).items()}
         fresh = flatten(nnx.state(build(p, recipe.seed + 1), nnx.Param))
+        text = windows(tokens, 0, batch=32, length=stage.chunks * p.chunk, seed=recipe.seed)
+        arrays = copying_start(p, {**fresh, **base}, text, recipe.seed)
         return self._train(
-            "retrofit", recipe.preset, {**fresh, **base}, stage, batches, seconds, report,
+            "retrofit", recipe.preset, arrays, stage, batches, seconds, report,
             frozen=lambda name: name.startswith("decoder."),
         )  # fmt: skip
 
@@ -111,15 +114,14 @@ class Workshop:
         """All weights learn to answer from passages, in the layout of a chat turn."""
         recipe, stage = self.recipe, self.recipe.tune
         p = preset(recipe.preset)
+        shapes = [Shape(stage.batch, 1, False)] * 2
+        if stage.in_context:
+            shapes.append(Shape(max(1, stage.batch // 2), 3, True))
         batches = GroundedBatches(
             read_examples(self._made("examples.jsonl", "examples")),
             Tokenizer(self._made("tokenizer.model", "tokenizer")).encode,
             self.write_prompt,
-            shapes=[
-                Shape(stage.batch, 1, False),
-                Shape(stage.batch, 1, False),
-                Shape(max(1, stage.batch // 2), 3, True),
-            ],
+            shapes=shapes,
             chunk=p.chunk,
             k=2,
             seed=recipe.seed + 2,

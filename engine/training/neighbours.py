@@ -12,7 +12,7 @@ from engine.retro import Passages
 from engine.training.step import Batch
 
 COPY, NONE = 0.75, 0.1  # chunks with one copy among their neighbours; with no neighbours
-ALIGNED = 0.3  # copies whose continuation is exactly the next chunk, as with a true duplicate
+ALIGNED = 0.1  # copies whose continuation is exactly the next chunk, as with a true duplicate
 NOISE = 0.1  # the most tokens of a copy that are replaced, as a share
 
 

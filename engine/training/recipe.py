@@ -33,7 +33,7 @@ class Source:
 @dataclass(frozen=True)
 class Stage:
     """How long and fast a stage trains: steps, peak rate, warm-up steps; `batch` sequences of
-    `chunks` chunks."""
+    `chunks` chunks. `in_context` shows every third batch its passage in the prompt too."""
 
     steps: int
     rate: float
@@ -41,6 +41,7 @@ class Stage:
     batch: int
     chunks: int = 4
     compute: str = "float32"
+    in_context: bool = False
 
 
 @dataclass(frozen=True)
