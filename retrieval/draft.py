@@ -8,73 +8,20 @@ draft takes up; the current generation is untouched throughout.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from retrieval.database import FILE, VISIBLE, SQLite, connect, guarded, load_index, pack
-from retrieval.files import locked, replace, sha256_of
+from retrieval.connection import SQLite, pack
+from retrieval.database import VISIBLE, load_index
+from retrieval.files import replace, sha256_of
 from retrieval.index import FlatIndex, rows
-from retrieval.manifest import (
-    REBUILD,
-    DatabaseBusy,
-    DatabaseDamaged,
-    DatabaseError,
-    DatabaseMissing,
-    Manifest,
-    generation_of,
-    index_name,
-)
+from retrieval.manifest import REBUILD, DatabaseDamaged, Manifest, generation_of, index_name
 from retrieval.protocol import Chunk, Document, Embedder
 
-LOCK = "lock"
 BLOCK = 8192  # keys read at a time
-
-
-@contextmanager
-def drafting(
-    directory: Path | str, *, embedder: Embedder, tokenizer: str, rebuild: bool = False
-) -> Iterator["Draft"]:
-    """Opens a directory, made if need be, for its one writer.
-
-    With `rebuild` what was published may be damaged or made with another embedder or tokenizer;
-    then only the stored documents are relied on. Raises DatabaseBusy, DatabaseMismatch,
-    DatabaseDamaged, or DatabaseError where the disk refuses.
-    """
-    directory = Path(directory)
-    with guarded(directory), ExitStack() as stack:
-        directory.mkdir(parents=True, exist_ok=True)
-        try:
-            stack.enter_context(locked(directory / LOCK))
-        except BlockingIOError:
-            raise DatabaseBusy(
-                f"another process is writing to the passage database in {directory}; wait until "
-                "it has finished and run this again"
-            ) from None
-        manifest = published(directory, embedder, tokenizer, rebuild)
-        db = stack.enter_context(closing(connect(directory, write=True)))
-        yield Draft(directory, db, manifest, embedder, tokenizer, rebuild)
-
-
-def published(
-    directory: Path, embedder: Embedder, tokenizer: str, rebuild: bool
-) -> Manifest | None:
-    """The manifest that the draft builds on; None if there is none, or none that can be used."""
-    try:
-        manifest = Manifest.read(directory)
-        if not rebuild:
-            manifest.check(directory, embedder, tokenizer)
-    except DatabaseMissing:
-        return None
-    except DatabaseError:
-        if not rebuild:
-            raise
-        manifest = None
-    if not (directory / FILE).is_file():
-        raise DatabaseDamaged(f"{directory / FILE} is missing; delete {directory}, ingest again")
-    return manifest
 
 
 @dataclass(frozen=True)
@@ -89,7 +36,7 @@ class Held:
 
 
 class Draft:
-    """A generation being written; `drafting` makes it."""
+    """A generation being written; `writer.drafting` makes it."""
 
     def __init__(
         self,

@@ -13,11 +13,12 @@ from itertools import islice
 from pathlib import Path
 
 from retrieval.chunks import split
-from retrieval.database import FILE
-from retrieval.draft import Draft, drafting
+from retrieval.connection import FILE
+from retrieval.draft import Draft
 from retrieval.manifest import DatabaseMissing, Manifest
 from retrieval.protocol import Document, Embedder, EncodeOffsets
 from retrieval.readers import Skipped, Unfit, check
+from retrieval.writer import drafting
 
 GROUP = 64  # documents in one transaction
 BLOCK = 128  # chunks embedded in one transaction

@@ -4,20 +4,21 @@ import json
 import random
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-from engine.checkpoint import build, flatten, graph_of
-from engine.presets import preset
+from engine.checkpoint import build, flatten, graph_of, nest
+from engine.presets import Retrieval, preset
 from engine.tokenizer import EOS
 from engine.training.batches import plain_batch
 from engine.training.corpus import CorpusError, read_records, text_of
 from engine.training.grounded import UNANSWERED, Example, ask, made_examples, split_sentences
 from engine.training.loop import TrainingError, train
 from engine.training.neighbours import retrofit_batch
-from engine.training.start import copying_start
+from engine.training.start import NAME, copying_start
 from engine.training.step import Batch, Plan, compile_loss, compile_step, optimiser
 from engine.training.tune import GroundedBatches, Shape
 from prompts.dialogue import exchange
@@ -49,7 +50,7 @@ def fitted(step: int) -> Batch:
 
 
 def same(a: Batch, b: Batch) -> bool:
-    leaves = zip(nnx.jax.tree.leaves(a), nnx.jax.tree.leaves(b), strict=True)
+    leaves = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
     return all(np.array_equal(x, y) for x, y in leaves)
 
 
@@ -92,7 +93,8 @@ def test_the_loss_falls_and_a_frozen_base_stays_bit_identical(tmp_path):
     losses = compile_loss(graph_of(TINY))
     totals = [float(losses(a, fitted(0))[0]) for a in (before, after)]
     assert totals[1] < totals[0]
-    assert [json.loads(line)["step"] for line in open(tmp_path / "metrics.jsonl")] == [10, 20, 30]
+    logged = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in logged] == [10, 20, 30]
 
 
 def test_a_run_that_was_stopped_goes_on_exactly(tmp_path):
@@ -132,15 +134,28 @@ def test_slices_of_the_logits_change_nothing():
     assert float(one[0]) == pytest.approx(float(two[0]), rel=1e-5)
 
 
-def test_a_copying_start_changes_only_cross_attention():
-    p = replace(TINY, retrieval=replace(TINY.retrieval, width=32, heads=4, head_dim=8))
-    fresh = {k: np.asarray(v) for k, v in arrays_of(p).items()}
-    started = copying_start(p, fresh, 0)
-    changed = {k for k in fresh if not np.array_equal(fresh[k], started[k])}
-    assert changed == {
-        f"cross.{n}.attention.{w}.kernel" for n in range(2) for w in ("q", "k", "v", "o")
-    }
-    assert copying_start(TINY, fresh, 0).keys() == fresh.keys()
+def test_a_copying_start_looks_one_token_back_and_names_what_it_carries():
+    wide = Retrieval((1, 2), width=32, heads=4, head_dim=8, ffw=48, neighbour_tokens=2 * M,
+                     shared_embedding=True)  # fmt: skip
+    p = replace(TINY, retrieval=wide)
+    arrays = {k: np.asarray(v) for k, v in arrays_of(p).items()}
+    started = copying_start(p, arrays, plain(0).tokens, 0)
+    assert all(np.array_equal(started[k], arrays[k]) for k in arrays if k.startswith("decoder."))
+    model = nnx.merge(graph_of(p), nest({k: jnp.asarray(v) for k, v in started.items()}))
+    attention = model.encoder.blocks[0].attention
+    reach = np.arange(-5, 6)
+    scores = jnp.einsum("NH,WNH->NW", attention.position_bias[...], attention.position_keys(reach))
+    assert set(reach[np.argmax(scores, -1)]) == {1}
+    for n in range(2):
+        value, out = (started[f"cross.{n}.attention.{w}.kernel"] for w in "vo")
+        np.testing.assert_allclose(value @ out, NAME * np.eye(32), atol=1e-5)
+
+
+def test_a_copying_start_leaves_other_shapes_alone():
+    arrays = {k: np.asarray(v) for k, v in arrays_of(TINY).items()}
+    started = copying_start(TINY, arrays, plain(0).tokens, 0)
+    for name in arrays:
+        np.testing.assert_array_equal(started[name], arrays[name])
 
 
 @pytest.fixture
@@ -224,5 +239,5 @@ def test_records_of_every_kind_become_text():
 def test_a_broken_corpus_file_is_named_with_its_line(tmp_path, content):
     path = tmp_path / "bad.jsonl"
     path.write_bytes(content)
-    with pytest.raises(CorpusError, match="bad.jsonl"):
+    with pytest.raises(CorpusError, match=r"bad\.jsonl"):
         list(read_records(path))

@@ -249,7 +249,7 @@ def launch(
             primary_hue="teal", neutral_hue="slate",
             font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"],
         ),
-        css=_text("page.css"),
+        head=f"<style>{_text('page.css')}</style>",  # css= would put a prefix to every rule
         js=_text("transcript.js"),
         app_kwargs={"middleware": [Middleware(Offline)]},
     )  # fmt: skip

@@ -51,7 +51,7 @@ def inspection(
                 "start": chunk.start,
                 "end": chunk.end,
                 "cards": [
-                    _card(rank, neighbour, words, _shown_for(neighbour, position, reply.chunks))
+                    _card(rank, neighbour, words, position, reply.chunks)
                     for rank, neighbour in enumerate(chunk.neighbours, 1)
                 ],
                 "absence": "" if chunk.neighbours else _absence(turn, chunk),
@@ -113,11 +113,21 @@ def _shown_for(
     return chunks[first].start, chunks[last].end
 
 
-def _card(rank: int, neighbour: Neighbour, reply: Words, within: tuple[int, int]) -> dict[str, Any]:
-    """A neighbour; `marks` are shared words in `text` and `continuation`, `copied` in the reply."""
+def _card(
+    rank: int, neighbour: Neighbour, reply: Words, position: int, chunks: Sequence[ReplyChunk]
+) -> dict[str, Any]:
+    """A neighbour of the chunk at `position`, with the words that the chunk shares with it.
+
+    `marks` are spans of `text` and of `continuation`, `copied` are the same words in the reply.
+    """
     border = len(neighbour.text)
     passage = Words.of(neighbour.text + neighbour.continuation)
-    runs = shared_runs(passage, reply, within)
+    chunk = chunks[position]
+    runs = [
+        run
+        for run in shared_runs(passage, reply, _shown_for(neighbour, position, chunks))
+        if run.reply[0] < chunk.end and chunk.start < run.reply[1]
+    ]
     return {
         "rank": rank,
         "title": neighbour.title,

@@ -94,40 +94,48 @@ class Workshop:
         """Encoder and cross-attention learn to read neighbours; the base stays frozen."""
         recipe, stage = self.recipe, self.recipe.retrofit
         p, tokens = preset(recipe.preset), self._tokens()
-
-        def batches(step: int) -> Batch:
-            return retrofit_batch(
-                tokens, step, batch=stage.batch, chunks=stage.chunks, chunk=p.chunk, k=1,
-                seed=recipe.seed + 1,
-            )  # fmt: skip
-
         base = {f"decoder.{k}": v for k, v in self._arrays("pretrain", recipe.base).items()}
         fresh = flatten(nnx.state(build(p, recipe.seed + 1), nnx.Param))
         text = windows(tokens, 0, batch=32, length=stage.chunks * p.chunk, seed=recipe.seed)
         arrays = copying_start(p, {**fresh, **base}, text, recipe.seed)
         return self._train(
-            "retrofit", recipe.preset, arrays, stage, batches, seconds, report,
+            "retrofit", recipe.preset, arrays, stage, self._copies(tokens), seconds, report,
             frozen=lambda name: name.startswith("decoder."),
         )  # fmt: skip
 
     def tune(self, seconds: float, report: Report) -> str:
         """All weights learn to answer from passages, in the layout of a chat turn."""
         recipe, stage = self.recipe, self.recipe.tune
-        p = preset(recipe.preset)
         shapes = [Shape(stage.batch, 1, False)] * 2
         if stage.in_context:
             shapes.append(Shape(max(1, stage.batch // 2), 3, True))
-        batches = GroundedBatches(
+        grounded = GroundedBatches(
             read_examples(self._made("examples.jsonl", "examples")),
             Tokenizer(self._made("tokenizer.model", "tokenizer")).encode,
             self.write_prompt,
             shapes=shapes,
-            chunk=p.chunk,
+            chunk=preset(recipe.preset).chunk,
             k=2,
             seed=recipe.seed + 2,
         )
+        copies = self._copies(self._tokens()) if stage.copies else grounded
+
+        def batches(step: int) -> Batch:
+            return (copies if step % 3 == 2 else grounded)(step)
+
         arrays = self._arrays("retrofit", recipe.preset)
         return self._train("tune", recipe.preset, arrays, stage, batches, seconds, report)
+
+    def _copies(self, tokens: np.ndarray) -> Callable[[int], Batch]:
+        """Plain text with neighbours that often copy what comes next."""
+        stage, M, seed = (
+            self.recipe.retrofit,
+            preset(self.recipe.preset).chunk,
+            self.recipe.seed + 1,
+        )
+        return lambda step: retrofit_batch(
+            tokens, step, batch=stage.batch, chunks=stage.chunks, chunk=M, k=1, seed=seed
+        )
 
     def export(self, stage: str, directory: Path, card: Mapping[str, Any]) -> str:
         """Writes a stage's weights as a weights directory, in bfloat16."""

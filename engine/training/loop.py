@@ -45,7 +45,8 @@ def train(
     """
     directory.mkdir(parents=True, exist_ok=True)
     kept = {k: jnp.asarray(v, jnp.float32) for k, v in arrays.items() if frozen(k)}
-    trained = {k: jnp.asarray(v, jnp.float32) for k, v in arrays.items() if not frozen(k)}
+    # copies, because a step donates them and the caller keeps its own
+    trained = {k: jnp.array(v, jnp.float32) for k, v in arrays.items() if not frozen(k)}
     state = optimiser(plan).init(trained)
     first = 0
     checkpoint = directory / "state.safetensors"

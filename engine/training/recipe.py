@@ -33,7 +33,8 @@ class Source:
 @dataclass(frozen=True)
 class Stage:
     """How long and fast a stage trains: steps, peak rate, warm-up steps; `batch` sequences of
-    `chunks` chunks. `in_context` shows every third batch its passage in the prompt too."""
+    `chunks` chunks. In tuning, `in_context` shows every third batch its passage in the prompt
+    too, and `copies` makes every third step one of RETROfitting, with all weights."""
 
     steps: int
     rate: float
@@ -42,6 +43,7 @@ class Stage:
     chunks: int = 4
     compute: str = "float32"
     in_context: bool = False
+    copies: bool = False
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def compile_step(graph: nnx.GraphDef, plan: Plan, slices: int = 1) -> Step:
         weight = jnp.maximum(weight, 1.0)
         grads = jax.tree.map(lambda g: g / weight, grads)
         updates, state = tx.update(grads, state, trained)
-        metrics = {"loss": total / weight, "norm": optax.global_norm(grads)}
+        metrics = {"loss": total / weight, "norm": optax.tree.norm(grads)}
         return optax.apply_updates(trained, updates), state, metrics
 
     return jax.jit(step, donate_argnums=(0, 2))
