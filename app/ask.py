@@ -3,13 +3,14 @@
 import json
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
 from app.compose import load, open_application
 from app.records import Settings
 from app.settings import Options
-from app.turn import Finished
+from app.turn import Finished, clean_message
 from engine.protocol import TokenEvent
 
 
@@ -17,24 +18,30 @@ def ask(
     options: Options, message: str, change: Callable[[Settings], Settings], *, as_json: bool
 ) -> int:
     """Asks and prints the reply as it is written, or all of the turn as JSON at the end."""
-    application = open_application(options)
-    settings = change(application.defaults)
-    say = sys.stderr.isatty()
-    load(application, options, report=_print_status if say else None)
-    finished = None
-    for event in application.turns.run(message, settings):
-        if isinstance(event, TokenEvent) and not as_json:
-            print(event.text, end="", flush=True)
-        elif isinstance(event, Finished):
-            finished = event
+    message = clean_message(message)  # refused here, before the seconds that loading takes
+    with closing(open_application(options)) as application:
+        settings = change(application.defaults)
+        say = sys.stderr.isatty()
+        load(application, options, report=_print_status if say else None)
+        finished = None
+        with closing(application.turns.run(message, settings)) as events:
+            for event in events:
+                if isinstance(event, TokenEvent) and not as_json:
+                    print(event.text, end="", flush=True)
+                elif isinstance(event, Finished):
+                    finished = event
     assert finished is not None  # the last event of a turn that was not closed
     if as_json:
         print(json.dumps(describe(finished), ensure_ascii=False, indent=2))
     else:
         print()
         for chunk in finished.turn.reply.chunks:
+            if chunk.error:
+                print(f"[{chunk.index}] {chunk.error}", file=sys.stderr)
             for n in chunk.neighbours:
                 print(f"[{chunk.index}] shown: {n.title} [{n.start}-{n.end}]", file=sys.stderr)
+    if finished.turn.error and not as_json:
+        print(f"error: the reply was cut off: {finished.turn.error}", file=sys.stderr)
     if finished.unsaved:
         print(f"error: the turn is not in the log: {finished.unsaved}", file=sys.stderr)
         return 3
@@ -55,6 +62,7 @@ def describe(finished: Finished) -> dict[str, Any]:
                 "neighbours": [
                     {name: getattr(n, name) for name in shown} for n in chunk.neighbours
                 ],
+                **({"error": chunk.error} if chunk.error else {}),
             }
             for chunk in reply.chunks
         ],

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,10 +23,13 @@ def main(arguments: list[str] | None = None) -> int:
     names = ("data", "weights", "host", "port", "dense_only")
     given = {name: getattr(flags, name) for name in names if hasattr(flags, name)}
     try:
-        return flags.run(replace(options, **given), flags)
+        status = flags.run(replace(options, **given), flags)
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of our output, say head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end
         return 0
     except expected_errors() as error:
         print(f"error: {error}", file=sys.stderr)
@@ -36,14 +40,15 @@ def expected_errors() -> tuple[type[Exception], ...]:
     """Errors that carry a message for the person at the keyboard, not a defect."""
     from app.compose import NotReady, StartError
     from app.store.connection import LogError
+    from app.training import NothingToMeasure
     from app.turn import BadMessage
     from engine.card import CheckpointError
-    from engine.protocol import PromptTooLong
+    from engine.protocol import BadSampling, PromptTooLong
     from retrieval.manifest import DatabaseError
     from retrieval.readers import NothingToRead
 
-    found = [NotReady, StartError, LogError, BadMessage, CheckpointError, PromptTooLong]
-    found += [DatabaseError, NothingToRead]
+    found = [NotReady, StartError, LogError, BadMessage, BadSampling, PromptTooLong]
+    found += [CheckpointError, DatabaseError, NothingToRead, NothingToMeasure]
     if "engine.tokenizer" in sys.modules:
         from engine.tokenizer import TokenizerError
 

@@ -8,7 +8,9 @@ import fcntl
 import os
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,7 +49,7 @@ class Application:
         self.status = Status("loading", "Starting")
         self.info: Info | None = None
         self.retrieve: Retrieve | None = None
-        self.descriptor: int | None = None  # the lock on the data directory
+        self.release: Callable[[], None] = lambda: None  # of the data directory
         self._turns: Turns | None = None
 
     @property
@@ -64,6 +66,11 @@ class Application:
         self.info, self.retrieve = engine.info, retrieve
         self._turns = Turns(engine, self.log, retrieve=retrieve, database=database)
         self.status = Status("ready", f"Ready: {engine.info.preset}")
+
+    def close(self) -> None:
+        """Closes the log and lets go of the data directory."""
+        self.log.close()
+        self.release()
 
     def load_in_background(self, load: Callable[["Application"], None]) -> threading.Thread:
         """Runs `load(self)` in a thread; an error becomes the status instead of a traceback."""
@@ -82,26 +89,34 @@ class Application:
 def open_application(options: Options) -> Application:
     """Locks the data directory, opens the log and reads the model card; takes no model yet.
 
-    Turns that a crash left unfinished are marked. Raises StartError and LogError.
+    Turns that a crash left unfinished are marked. To be closed by the caller. Raises StartError,
+    LogError, and CheckpointError if what the model card recommends is unfit.
     """
-    descriptor = lock(options.data)
-    log = Log(options.log, VERSION)
-    log.recover()
-    try:
-        defaults = defaults_of(read_card(options.weights))
-    except CheckpointError:
-        defaults = Settings()  # loading will fail and say so where the model is needed
-    application = Application(log, defaults)
-    application.descriptor = descriptor
+    with ExitStack() as opened:
+        descriptor = lock(options.data)
+        opened.callback(os.close, descriptor)
+        log = Log(options.log, VERSION)
+        opened.callback(log.close)
+        log.recover()
+        try:
+            card = read_card(options.weights)
+        except CheckpointError:
+            card = {}  # loading will fail and say so where the model is needed
+        application = Application(log, defaults_of(card))
+        application.release = partial(os.close, descriptor)
+        opened.pop_all()
     return application
 
 
 def defaults_of(card: dict[str, Any]) -> Settings:
-    """What a model card recommends, over our own defaults."""
-    wanted = dict(card.get("defaults", {}))
+    """What a model card recommends, over our own defaults. Raises CheckpointError."""
     names = {f.name for f in fields(Sampling)}
-    sampling = Sampling(**{k: v for k, v in wanted.items() if k in names})
-    return Settings(sampling, **{k: v for k, v in wanted.items() if k not in names})
+    try:
+        wanted = dict(card.get("defaults", {}))
+        sampling = Sampling(**{k: v for k, v in wanted.items() if k in names})
+        return Settings(sampling, **{k: v for k, v in wanted.items() if k not in names})
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f'the "defaults" in the model card are unfit: {error}') from None
 
 
 def load(

@@ -17,12 +17,15 @@ from retrieval.readers import NothingToRead, read
 
 
 class Bar:
-    """A progress bar over chunks whose total grows while files are read."""
+    """A progress bar over chunks whose total grows while files are read; shown once it moves."""
 
     def __init__(self, name: str):
-        self._bar = tqdm(desc=name, unit=" chunks", file=sys.stderr, leave=False)
+        self._name = name
+        self._bar: tqdm | None = None
 
     def __call__(self, done: int, total: int) -> None:
+        if self._bar is None:
+            self._bar = tqdm(desc=self._name, unit=" chunks", file=sys.stderr, leave=False)
         self._bar.total = total
         self._bar.update(done - self._bar.n)
         self._bar.refresh()
@@ -31,14 +34,14 @@ class Bar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
 
 def open_passages(options: Options) -> Passages:
     """The passage database, built from the library if there is none yet."""
     prepare_jax(options)
-    read_card(options.weights)
-    tokenizer = Tokenizer(options.weights / "tokenizer.model")
+    tokenizer = _tokenizer(options)
     with Bar("library") as bar:
         return Passages.prepare(options, default_embedder(), tokenizer, bar)
 
@@ -50,7 +53,7 @@ def ingest_paths(options: Options, paths: Sequence[Path], *, rebuild: bool) -> i
             "nothing to ingest; name files or folders: python app.py ingest PATH..."
         )
     prepare_jax(options)
-    tokenizer, embedder = Tokenizer(options.weights / "tokenizer.model"), default_embedder()
+    tokenizer, embedder = _tokenizer(options), default_embedder()
     report = None
     if rebuild:
         report = _rebuild(options, tokenizer, embedder)
@@ -72,6 +75,11 @@ def ingest_paths(options: Options, paths: Sequence[Path], *, rebuild: bool) -> i
         f"{report.seconds:.1f} s"
     )
     return 0
+
+
+def _tokenizer(options: Options) -> Tokenizer:
+    read_card(options.weights)  # says best what is wrong where there are no weights
+    return Tokenizer(options.weights / "tokenizer.model")
 
 
 def _rebuild(options: Options, tokenizer: Tokenizer, embedder) -> Report:

@@ -1,6 +1,7 @@
 """Starting the page: lock, port, background loading, browser."""
 
 import socket
+from contextlib import closing
 
 from app.compose import StartError, load, open_application
 from app.settings import Options
@@ -9,12 +10,12 @@ from app.settings import Options
 def serve(options: Options, *, open_browser: bool) -> int:
     """Serves the page until interrupted. Raises StartError and LogError before it is up."""
     check_port(options.host, options.port)
-    application = open_application(options)
-    application.load_in_background(lambda app: load(app, options))
-    from app.ui.page import build, launch  # imports gradio, which takes seconds
+    with closing(open_application(options)) as application:
+        application.load_in_background(lambda app: load(app, options))
+        from app.ui.page import build, launch  # imports gradio, which takes seconds
 
-    print(f"Retroscope is at http://{options.host}:{options.port}", flush=True)
-    launch(build(application), options.host, options.port, open_browser=open_browser)
+        print(f"Retroscope is at http://{options.host}:{options.port}", flush=True)
+        launch(build(application), options.host, options.port, open_browser=open_browser)
     return 0
 
 

@@ -12,6 +12,10 @@ FILES = ("tokenizer", "pack", "examples")
 TRAINED = ("pretrain", "retrofit", "tune")
 
 
+class NothingToMeasure(ValueError):
+    """A file without anything that the evaluation can use."""
+
+
 def add_commands(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]", weights: Path
 ) -> None:
@@ -48,7 +52,10 @@ def run_train(options: Options, flags: argparse.Namespace) -> int:
     else:
         if flags.out is None:
             raise RecipeError("export needs --out DIRECTORY")
-        card = json.loads(flags.card.read_text(encoding="utf-8")) if flags.card else {}
+        try:
+            card = json.loads(flags.card.read_text(encoding="utf-8")) if flags.card else {}
+        except (OSError, ValueError) as error:
+            raise RecipeError(f"cannot read the card {flags.card}: {error}") from None
         print(shop.export(flags.source, flags.out, card))
     return 0
 
@@ -67,7 +74,9 @@ def run_eval(options: Options, flags: argparse.Namespace) -> int:
 
         card, arrays = load_weights(flags.weights)
         tokenizer = Tokenizer(flags.weights / "tokenizer.model")
-        texts = map(text_of, records)
+        texts = [text for text in map(text_of, records) if text.strip()]
+        if not texts:
+            raise NothingToMeasure(f"{flags.file} holds no text to measure")
         rows = [bits_per_byte(preset(card["preset"]), arrays, tokenizer, texts)]
     for row in rows:
         print(json.dumps(row))
@@ -83,6 +92,10 @@ def _eval_answers(options: Options, flags: argparse.Namespace, records: list) ->
     prepare_jax(options)
     engine = LocalEngine.load(flags.weights)
     examples = [e for e in map(example_of, records) if e is not None]
+    if not examples:
+        raise NothingToMeasure(
+            f'{flags.file} holds no questions with "context", "question" and "answers"'
+        )
     answers = []
     for answer in ask_all(engine, engine.tokenizer.encode_offsets, examples):
         answers.append(answer)

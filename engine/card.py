@@ -22,6 +22,9 @@ def read_card(directory: Path) -> dict[str, Any]:
         preset(required["preset"])
         return {**card, **required}
     except OSError as error:
-        raise CheckpointError(f"no model card at {path}: {error.strerror}") from None
+        raise CheckpointError(
+            f"no model card at {path}: {error.strerror}; give a weights directory, one with "
+            "card.json, weights.safetensors and tokenizer.model"
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"the model card {path} is damaged: {error!r}") from None

@@ -10,9 +10,16 @@ from retrieval.protocol import Neighbour
 Reason = Literal["stop", "length", "context"]
 
 
+class BadSampling(ValueError):
+    """A sampling value outside its range; the message names it and says what to give."""
+
+
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is drawn. Temperature 0 is greedy; top_k 0 and top_p 1 keep all tokens."""
+    """How the next token is drawn. Temperature 0 is greedy; top_k 0 and top_p 1 keep all tokens.
+
+    Raises BadSampling.
+    """
 
     temperature: float = 0.6
     top_k: int = 0
@@ -31,7 +38,7 @@ class Sampling:
         for name, ok, expected in checks:
             value = getattr(self, name)
             if not ok or not math.isfinite(value):
-                raise ValueError(f"{name} is {value}; give {expected}")
+                raise BadSampling(f"{name} is {value}; give {expected}")
 
 
 @dataclass(frozen=True)

@@ -175,6 +175,11 @@ class Retro(nnx.Module):
     def __init__(self, p: Preset, *, rngs: nnx.Rngs):
         if p.retrieval is None:
             raise ValueError(f"preset {p.name!r} has no retrieval; use Gopher")
+        if not 0 < min(p.retrieval.layers) <= max(p.retrieval.layers) <= p.layers:
+            raise ValueError(
+                f"preset {p.name!r} has {p.layers} layers but reads neighbours in layers "
+                f"{p.retrieval.layers}"
+            )
         self.decoder = Gopher(p, rngs=rngs)
         self.encoder = NeighbourEncoder(p, p.retrieval, rngs=rngs)
         self.cross = nnx.List(

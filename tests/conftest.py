@@ -13,13 +13,16 @@ import pytest
 from hypothesis import settings
 
 from app.records import Settings, Turn
+from app.settings import Options
 from app.store.ids import new_id, now
 from engine.protocol import ChunkEvent, DoneEvent, Event, Info, Reply, TokenEvent
 from retrieval.protocol import CHUNK, Neighbour
 
 if TYPE_CHECKING:  # jax must not be imported before pytest_configure has chosen its settings
     from app.store.log import Log
+    from engine.local import LocalEngine
     from engine.tokenizer import Tokenizer
+    from tests.terminal import Terminal
     from tests.toys import Toy
 
 # ----- turns (store, failures, page)
@@ -133,8 +136,81 @@ SENTENCES = (
 
 
 @pytest.fixture(scope="session")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> "Tokenizer":
+def tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tokenizer of 400 pieces, trained on a few sentences."""
-    from engine.tokenizer import Tokenizer, train
+    from engine.tokenizer import train
 
-    return Tokenizer(train(SENTENCES * 4, tmp_path_factory.mktemp("tokenizer") / "toy", 400))
+    return train(SENTENCES * 4, tmp_path_factory.mktemp("tokenizer") / "toy", 400)
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tokenizer_file: Path) -> "Tokenizer":
+    from engine.tokenizer import Tokenizer
+
+    return Tokenizer(tokenizer_file)
+
+
+# ----- the command line
+
+
+@pytest.fixture(scope="session")
+def weights(tokenizer_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights directory: the preset "tiny" with random weights, replies of 20 tokens."""
+    from engine.checkpoint import save_weights
+    from engine.presets import preset
+    from tests.toys import random_arrays
+
+    directory = tmp_path_factory.mktemp("weights")
+    card = {"note": "A toy.", "defaults": {"max_tokens": 20}}
+    save_weights(directory, "tiny", random_arrays(preset("tiny")), tokenizer_file, card)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def tiny(weights: Path) -> "LocalEngine":
+    """The engine of `weights`, so that it is compiled once for all tests."""
+    from engine.local import LocalEngine
+
+    return LocalEngine.load(weights)
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library of six short articles."""
+    from tests.terminal import ARTICLES
+
+    directory = tmp_path_factory.mktemp("library")
+    for title, text in ARTICLES.items():
+        path = directory / f"{title.lower()}.md"
+        path.write_text(f"---\ntitle: {title}\ntopic: Village\n---\n\n{text}\n")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def stocked(
+    tokenizer: "Tokenizer", library: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A passage database made from `library`, as at a first start."""
+    from retrieval.ingest import ingest
+    from retrieval.readers import read
+    from tests.bag import BagEmbedder
+
+    directory = tmp_path_factory.mktemp("stocked") / "passages"
+    ingest(
+        read(library), directory, encode_offsets=tokenizer.encode_offsets,
+        tokenizer_fingerprint=tokenizer.fingerprint, embedder=BagEmbedder(),
+    )  # fmt: skip
+    return directory
+
+
+@pytest.fixture
+def terminal(
+    weights: Path, library: Path, stocked: Path, tiny: "LocalEngine", tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> "Terminal":  # fmt: skip
+    """Runs commands in a data directory that has its passages already."""
+    from tests.terminal import Terminal
+
+    options = Options(tmp_path / "data", weights, library)
+    shutil.copytree(stocked, options.passages)
+    return Terminal(options, tiny, monkeypatch, capsys)

@@ -1,4 +1,4 @@
-"""Runs ingests that are killed at a named step; started by test_ingest_faults as a process of its own.
+"""Runs ingests that are killed at a named step; started by test_ingest_faults.
 
 Reads one JSON line a run, {"directory", "documents", "step", "seconds"}, and forks for it, so that
 imports are paid for once. Answers with the number of the signal that ended the run, 0 if none.

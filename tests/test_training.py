@@ -2,6 +2,7 @@
 
 import json
 import random
+import signal
 from dataclasses import replace
 
 import jax
@@ -23,7 +24,9 @@ from engine.training.step import Batch, Plan, compile_loss, compile_step, optimi
 from engine.training.tune import GroundedBatches, Shape
 from prompts.dialogue import exchange
 
-TINY = replace(preset("tiny"), layers=2)
+SMALL = preset("tiny")
+assert SMALL.retrieval
+TINY = replace(SMALL, layers=2, retrieval=replace(SMALL.retrieval, layers=(1, 2)))
 GOPHER = replace(TINY, retrieval=None)
 M = TINY.chunk
 STREAM = np.random.default_rng(0).integers(4, TINY.vocab, 4000).astype(np.uint16)
@@ -83,7 +86,7 @@ def test_the_loss_falls_and_a_frozen_base_stays_bit_identical(tmp_path):
     before = arrays_of(TINY)
     rows: list[dict] = []
     after, finished = train(
-        graph_of(TINY), before, Plan(30, 3e-3, 3), fitted, tmp_path,
+        graph_of(TINY), before, Plan(20, 3e-3, 3), fitted, tmp_path,
         frozen=lambda name: name.startswith("decoder."), report=rows.append,
     )  # fmt: skip
     assert finished
@@ -94,17 +97,30 @@ def test_the_loss_falls_and_a_frozen_base_stays_bit_identical(tmp_path):
     totals = [float(losses(a, fitted(0))[0]) for a in (before, after)]
     assert totals[1] < totals[0]
     logged = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["step"] for line in logged] == [10, 20, 30]
+    assert [json.loads(line)["step"] for line in logged] == [10, 20]
 
 
 def test_a_run_that_was_stopped_goes_on_exactly(tmp_path):
-    plan, graph, start = Plan(20, 3e-3, 3), graph_of(GOPHER), arrays_of(GOPHER)
+    plan, graph, start = Plan(4, 3e-3, 1), graph_of(GOPHER), arrays_of(GOPHER)
     whole, _ = train(graph, start, plan, plain, tmp_path / "whole")
     finished, halves = False, {}
     while not finished:
         halves, finished = train(graph, start, plan, plain, tmp_path / "parts", seconds=0.0)
     for name in whole:
         np.testing.assert_array_equal(whole[name], halves[name], err_msg=name)
+
+
+def test_a_signal_ends_training_after_the_step_with_a_checkpoint(tmp_path):
+    def batches(step: int) -> Batch:
+        if step == 1:
+            signal.raise_signal(signal.SIGTERM)
+        return plain(step)
+
+    before = signal.getsignal(signal.SIGTERM)
+    _, finished = train(graph_of(GOPHER), arrays_of(GOPHER), Plan(9, 1e-3, 1), batches, tmp_path)
+    assert not finished
+    assert (tmp_path / "state.safetensors").exists()
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_checkpoint_of_another_plan_is_refused(tmp_path):

@@ -136,7 +136,10 @@ class Desk:
         shown = next((t for t in branch if t.id == turn), branch[-1])
         findings = self._app.log.findings(shown.id)
         return View(
-            place, messages(branch), self._status(branch[-1]), self._inspector(shown, place, findings)
+            place,
+            messages(branch),
+            self._status(branch[-1]),
+            self._inspector(shown, place, findings),
         )
 
     def inspect(self, turn: str) -> dict[str, Any]:

@@ -39,9 +39,7 @@ def settings_form(defaults: Settings) -> list[Component]:
                 "", label="Seed", info="blank draws a new one each time", max_lines=1,
                 placeholder="random", elem_id="seed",
             )  # fmt: skip
-            k = gr.Slider(
-                1, 2, defaults.k, step=1, label="Passages", info="shown for each chunk"
-            )
+            k = gr.Slider(1, 2, defaults.k, step=1, label="Passages", info="shown for each chunk")
         with gr.Row():
             retrieve = gr.Checkbox(
                 defaults.retrieve, label="Retrieval", info="show the model passages",

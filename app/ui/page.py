@@ -248,6 +248,8 @@ def launch(
         theme=gr.themes.Default(
             primary_hue="teal", neutral_hue="slate",
             font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"],
+        ).set(
+            body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_400",
         ),
         head=f"<style>{_text('page.css')}</style>",  # css= would put a prefix to every rule
         js=_text("transcript.js"),

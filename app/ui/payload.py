@@ -138,18 +138,23 @@ def _card(
         "text": neighbour.text,
         "continuation": neighbour.continuation,
         "marks": {
-            "text": _marks(runs, 0, border),
-            "continuation": _marks(runs, border, len(passage.text)),
+            "text": _marks(runs, neighbour.text, 0),
+            "continuation": _marks(runs, neighbour.continuation, border),
         },
         "copied": [list(run.reply) for run in runs],
     }
 
 
-def _marks(runs: Sequence[Shared], low: int, high: int) -> list[list[int]]:
-    """Spans of the passage's part [low, high), from its start, in order and merged."""
+def _marks(runs: Sequence[Shared], part: str, offset: int) -> list[list[int]]:
+    """Spans of a part that begins at `offset` of the passage: in order, merged, without edge space.
+
+    A run that crosses from the neighbour into its continuation is marked in both.
+    """
     spans: list[list[int]] = []
     for start, end in sorted(run.passage for run in runs):
-        start, end = max(start, low) - low, min(end, high) - low
+        start, end = max(start - offset, 0), min(end - offset, len(part))
+        quote = part[start:end]
+        start, end = start + len(quote) - len(quote.lstrip()), start + len(quote.rstrip())
         if start >= end:
             continue
         if spans and start <= spans[-1][1]:

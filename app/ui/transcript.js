@@ -32,8 +32,7 @@
       return;
     }
     if (button.getAttribute("aria-label") !== "Copy message") return;
-    const row = button.closest(".message-row, .message-buttons")?.previousElementSibling ?? button.closest(".message-row");
-    const text = row?.querySelector("[data-testid]")?.textContent;
+    const text = button.closest(".message-row")?.querySelector("[data-testid]")?.textContent;
     if (text?.match(/[<&]/)) setTimeout(() => navigator.clipboard?.writeText(text), 0); // after the component's own
   }, true);
 }

@@ -6,8 +6,11 @@ batches, and the same losses, from its last checkpoint.
 
 import json
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,8 +43,9 @@ def train(
 ) -> tuple[Arrays, bool]:
     """Trains from `arrays`, or from the checkpoint in `directory` if there is one.
 
-    Writes `state.safetensors` every `save_every` seconds and at the end, and a row a 10 steps to
-    `metrics.jsonl`. Returns all arrays and whether the plan was finished before `seconds` ran out.
+    Writes `state.safetensors` every `save_every` seconds and at the end, and a row every 10 steps
+    to `metrics.jsonl`. Returns all arrays and whether the plan was finished before `seconds` ran
+    out or the process was asked to end (SIGTERM, SIGINT).
     """
     directory.mkdir(parents=True, exist_ok=True)
     kept = {k: jnp.asarray(v, jnp.float32) for k, v in arrays.items() if frozen(k)}
@@ -55,7 +59,7 @@ def train(
     step = compile_step(graph, plan, slices)
     start = saved = mark = time.monotonic()
     done, tokens, row = first, 0, {}
-    with open(directory / "metrics.jsonl", "a") as log:
+    with open(directory / "metrics.jsonl", "a") as log, asked_to_end() as ending:
         for number in range(first, plan.steps):
             batch = batches(number)
             trained, state, metrics = step(trained, kept, state, batch)
@@ -78,17 +82,32 @@ def train(
             if time.monotonic() - saved > save_every:
                 _save(checkpoint, done, plan, trained, state)
                 saved = time.monotonic()
-            if time.monotonic() - start > seconds:
+            if time.monotonic() - start > seconds or ending.is_set():
                 break
     _save(checkpoint, done, plan, trained, state)
     return {**kept, **trained}, done >= plan.steps
 
 
+@contextmanager
+def asked_to_end() -> Iterator[threading.Event]:
+    """An event that is set by SIGTERM or SIGINT, so that a step can be finished and saved."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event  # only the main thread may handle signals
+        return
+    names = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(name, lambda *_: event.set()) for name in names]
+    try:
+        yield event
+    finally:
+        for name, handler in zip(names, before, strict=True):
+            signal.signal(name, handler)
+
+
 def _leaves(trained: Arrays, state: Any) -> dict[str, Any]:
     flat, _ = jax.tree.flatten(state)
-    return {**{f"weights/{k}": v for k, v in trained.items()}} | {
-        f"optimiser/{i}": v for i, v in enumerate(flat)
-    }
+    weights = {f"weights/{k}": v for k, v in trained.items()}
+    return weights | {f"optimiser/{i}": v for i, v in enumerate(flat)}
 
 
 def _save(path: Path, step: int, plan: Plan, trained: Arrays, state: Any) -> None:

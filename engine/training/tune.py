@@ -38,7 +38,7 @@ class GroundedBatches:
     def __init__(
         self, examples: Sequence[Example], encode: Encode, write_prompt: WritePrompt, *,
         shapes: Sequence[Shape], chunk: int, k: int, seed: int,
-        unrelated: float = 0.08, missing: float = 0.08,
+        unrelated: float = 0.02, missing: float = 0.05,
     ):  # fmt: skip
         self._examples, self._encode, self._write = examples, encode, write_prompt
         self._shapes, self._chunk, self._k, self._seed = shapes, chunk, k, seed
