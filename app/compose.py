@@ -7,8 +7,8 @@ so they load behind `status` while the page is already up.
 import fcntl
 import os
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -164,16 +164,23 @@ def prepare_jax(options: Options) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-def lock(directory: Path) -> int:
-    """Makes the data directory this process's own until it ends; returns the lock's descriptor."""
+@contextmanager
+def data_directory(directory: Path) -> Iterator[None]:
+    """Makes the data directory if need be. StartError if that or what is done inside fails."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        yield
     except OSError as error:
         raise StartError(
             f"cannot use {directory} as the data directory: {error.strerror}; set RETROSCOPE_HOME "
             "or --data to a directory that you can write to"
         ) from None
+
+
+def lock(directory: Path) -> int:
+    """Makes the data directory this process's own until it ends; returns the lock's descriptor."""
+    with data_directory(directory):
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

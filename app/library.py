@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from app.compose import prepare_jax
+from app.compose import data_directory, prepare_jax
 from app.passages import Passages
 from app.settings import Options
 from engine.card import read_card
@@ -40,7 +40,7 @@ class Bar:
 
 def open_passages(options: Options) -> Passages:
     """The passage database, built from the library if there is none yet."""
-    prepare_jax(options)
+    _prepare(options)
     tokenizer = _tokenizer(options)
     with Bar("library") as bar:
         return Passages.prepare(options, default_embedder(), tokenizer, bar)
@@ -52,7 +52,7 @@ def ingest_paths(options: Options, paths: Sequence[Path], *, rebuild: bool) -> i
         raise NothingToRead(
             "nothing to ingest; name files or folders: python app.py ingest PATH..."
         )
-    prepare_jax(options)
+    _prepare(options)
     tokenizer, embedder = _tokenizer(options), default_embedder()
     report = None
     if rebuild:
@@ -75,6 +75,11 @@ def ingest_paths(options: Options, paths: Sequence[Path], *, rebuild: bool) -> i
         f"{report.seconds:.1f} s"
     )
     return 0
+
+
+def _prepare(options: Options) -> None:
+    with data_directory(options.data):
+        prepare_jax(options)
 
 
 def _tokenizer(options: Options) -> Tokenizer:

@@ -3,7 +3,7 @@
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
 from app.failures.detectors import run_detectors
@@ -89,7 +89,7 @@ class Turns:
         *,
         conversation: str | None = None,
         parent: str | None = None,
-    ) -> Iterator[TurnEvent]:
+    ) -> Generator[TurnEvent, None, None]:
         """Writes the reply to a message: Started, the engine's events, Finished.
 
         Closing the iterator stops the reply; what there is of it is saved as "stopped". Raises

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # jax must not be imported before pytest_configure has chosen
     from app.store.log import Log
     from engine.local import LocalEngine
     from engine.tokenizer import Tokenizer
+    from retrieval.embedder import BertEmbedder
     from tests.terminal import Terminal
     from tests.toys import Toy
 
@@ -214,3 +215,13 @@ def terminal(
     options = Options(tmp_path / "data", weights, library)
     shutil.copytree(stocked, options.passages)
     return Terminal(options, tiny, monkeypatch, capsys)
+
+
+# ----- the passage encoder that comes with Retroscope
+
+
+@pytest.fixture(scope="session")
+def minilm() -> "BertEmbedder":
+    from retrieval.embedder import default_embedder
+
+    return default_embedder()

@@ -71,7 +71,8 @@ class Terminal:
             status = main([str(word) for word in words])
         except SystemExit as ended:  # argparse, about the words themselves
             status = int(ended.code or 0)
-        return Ran(status, *self._capsys.readouterr())
+        printed = self._capsys.readouterr()
+        return Ran(status, printed.out, printed.err)
 
     def change(self, **fields) -> None:
         self.options = replace(self.options, **fields)

@@ -77,7 +77,7 @@ def test_compiled_programs_are_kept_in_the_data_directory(options):
     before = {name: getattr(jax.config, name) for name in names}
     try:
         prepare_jax(replace(options, data=options.data / "here"))
-        assert jax.config.jax_compilation_cache_dir == str(options.data / "here" / "compiled")
+        assert getattr(jax.config, names[0]) == str(options.data / "here" / "compiled")
     finally:
         for name, value in before.items():
             jax.config.update(name, value)

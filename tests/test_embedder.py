@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from retrieval import embedder
 from retrieval.bert import EmbedderError
-from retrieval.embedder import BertEmbedder, default_directory, default_embedder
+from retrieval.embedder import BertEmbedder, default_directory
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "minilm_reference.json").read_text())
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "sea", "salt", "tide", "##s", "the", "is"]
@@ -29,11 +29,6 @@ CONFIG = {
     "type_vocab_size": 2,
     "layer_norm_eps": 1e-12,
 }
-
-
-@pytest.fixture(scope="module")
-def minilm():
-    return default_embedder()
 
 
 # ----- all-MiniLM-L6-v2

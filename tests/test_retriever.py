@@ -1,7 +1,6 @@
 """retrieval.retriever: queries bring the right passages, and always an answer."""
 
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,46 +156,3 @@ def test_endings_that_are_none_are_kept(word):
 def test_words_lose_case_accents_and_possessives_and_common_ones_do_not_inform():
     assert list(words("L'Été: the dog's BONE, don't!")) == ["l", "ete", "the", "dog", "bone", "don"]
     assert informative("What is the heart of a whale, the heart?") == ["heart", "whale"]
-
-
-# ----- the library that comes with Retroscope, with its real encoder
-
-QUESTIONS = {
-    "What does a mitochondrion do?": "Mitochondrion",
-    "Why is the sky blue?": "Light",
-    "How do vaccines work?": "Vaccine",
-    "What is DNA made of?": "DNA",
-    "Who built the pyramids?": "Ancient Egypt",
-    "what is pi": "Pi",
-    "How does a battery store energy?": "Battery",
-    "What causes earthquakes?": "Earthquake",
-    "Tell me about octopuses.": "Octopus",
-    "How many moons does Mars have?": "Mars",
-    "How do bees make honey?": "Bee",
-    "When did the Roman Empire fall?": "Roman Empire",
-    "What do the kidneys do?": "Kidney",
-    "Who wrote Hamlet?": "William Shakespeare",
-    "Why do plants need sunlight?": "Photosynthesis",
-    "How does a refrigerator keep food cold?": "Refrigerator",
-    "What is the highest mountain in the world?": "Mount Everest",
-    "How is a black hole formed?": "Black hole",
-    "What is a prime number?": "Prime number",
-    "How can I keep my messages secret?": "Encryption",
-}
-
-
-@pytest.mark.slow
-def test_plain_questions_on_library_subjects_bring_their_article(tmp_path):
-    from retrieval.embedder import default_embedder
-    from retrieval.readers import read
-
-    embedder = default_embedder()
-    kinds = {"tokenizer_fingerprint": "words", "embedder": embedder}
-    library = Path(__file__).parent.parent / "retrieval" / "library"
-    report = ingest(read(library), tmp_path, encode_offsets=word_offsets, **kinds)
-    assert report.added >= 80 and not report.skipped
-    with Database(tmp_path, embedder=embedder, tokenizer="words") as database:
-        retrieve = Retriever(database, embedder)
-        found = {question: [n.title for n in retrieve(question, 2)] for question in QUESTIONS}
-    missed = {q: found[q] for q, title in QUESTIONS.items() if title not in found[q]}
-    assert len(missed) <= 2, missed

@@ -21,25 +21,31 @@ def settings_form(defaults: Settings) -> list[Component]:
     with gr.Accordion("Settings for the next reply", open=False, elem_id="settings"):
         with gr.Row():
             temperature = gr.Slider(
-                0, 2, sampling.temperature, step=0.05, label="Temperature",
+                0, 2, sampling.temperature, step=0.05, label="Temperature", buttons=[],
                 info="0 always takes the likeliest token",
             )  # fmt: skip
             top_p = gr.Slider(
-                0.05, 1, sampling.top_p, step=0.05, label="Top p", info="1 keeps all tokens"
-            )
-            top_k = gr.Slider(
-                0, 200, sampling.top_k, step=1, label="Top k", info="0 keeps all tokens"
-            )
+                0.05, 1, sampling.top_p, step=0.05, label="Top p", buttons=[],
+                info="likeliest tokens up to this share; 1 keeps all",
+            )  # fmt: skip
         with gr.Row():
+            top_k = gr.Slider(
+                0, 200, sampling.top_k, step=1, label="Top k", buttons=[],
+                info="this many likeliest tokens; 0 keeps all",
+            )  # fmt: skip
             max_tokens = gr.Slider(
-                1, 512, sampling.max_tokens, step=1, label="Longest reply",
-                info="in tokens; a chunk has 64",
+                1, 512, sampling.max_tokens, step=1, label="Longest reply", buttons=[],
+                info="in tokens; a chunk has 64", elem_id="max-tokens",
+            )  # fmt: skip
+        with gr.Row():
+            k = gr.Slider(
+                1, 2, defaults.k, step=1, label="Passages", buttons=[],
+                info="shown to the model for each chunk",
             )  # fmt: skip
             seed = gr.Textbox(
-                "", label="Seed", info="blank draws a new one each time", max_lines=1,
+                "", label="Seed", info="blank draws a new one for each reply", max_lines=1,
                 placeholder="random", elem_id="seed",
             )  # fmt: skip
-            k = gr.Slider(1, 2, defaults.k, step=1, label="Passages", info="shown for each chunk")
         with gr.Row():
             retrieve = gr.Checkbox(
                 defaults.retrieve, label="Retrieval", info="show the model passages",

@@ -18,15 +18,6 @@ const make = (tag, properties = {}, ...children) => {
   return made;
 };
 
-// ----- offsets: Python counts code points, the browser UTF-16 units
-
-const units = (text, points) => {
-  let at = 0;
-  for (let i = 0; i < points && at < text.length; i += 1) at += text.codePointAt(at) > 0xffff ? 2 : 1;
-  return at;
-};
-const slice = (text, start, end) => text.slice(units(text, start), units(text, end));
-
 // ----- the reply in the transcript
 
 const replies = () => [...document.querySelectorAll(`${CHAT} [data-testid="bot"]`)];
@@ -35,34 +26,6 @@ const turns = () => props.value?.turns ?? [];
 const replyElement = () => {
   const place = turns().indexOf(state.shown?.turn);
   return place < 0 ? null : (replies()[place] ?? null);
-};
-
-// Where the reply begins in an element's text; the component may have trimmed the space around it.
-const offsetIn = (box, text) => {
-  const lead = text.length - text.trimStart().length;
-  const at = box.textContent.indexOf(text.trim());
-  return at < 0 ? null : at - lead;
-};
-
-const rangeIn = (box, start, end) => {
-  const walker = document.createTreeWalker(box, NodeFilter.SHOW_TEXT);
-  const range = document.createRange();
-  let passed = 0;
-  let begun = false;
-  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-    const length = node.data.length;
-    if (!begun && start < passed + length) {
-      range.setStart(node, Math.max(0, start - passed));
-      begun = true;
-    }
-    if (begun && end <= passed + length) {
-      range.setEnd(node, end - passed);
-      return range;
-    }
-    passed += length;
-    if (begun) range.setEnd(node, length);
-  }
-  return begun ? range : null;
 };
 
 const chunkUnits = (chunk, last) => {

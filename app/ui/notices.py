@@ -11,7 +11,10 @@ HERE = Path(__file__).parent
 _LINE = "<p role='{role}' aria-live='polite'></p>"
 _LINE_SCRIPT = """
 const line = element.querySelector("p");
-const show = () => { if (line.textContent !== (props.value ?? "")) line.textContent = props.value ?? ""; };
+const show = () => {
+  const text = props.value ?? "";
+  if (line.textContent !== text) line.textContent = text;
+};
 watch("value", show);
 show();
 """

@@ -1,4 +1,4 @@
-"""The page asks no other host for anything: said to the browser, which then holds everyone to it."""
+"""The page asks no other host for anything: said to the browser, which then sees to it."""
 
 from typing import Any
 

@@ -69,7 +69,7 @@ def build(app: Application) -> gr.Blocks:
             with gr.Column(scale=5, min_width=320, elem_id="right"):
                 inspector = gr.HTML(
                     None, html_template=_text("inspector.html"), elem_id="inspector",
-                    js_on_load=_text("inspector.js"), apply_default_css=False,
+                    js_on_load=_text("places.js") + _text("inspector.js"), apply_default_css=False,
                     server_functions=[_inspect(desk)],
                 )  # fmt: skip
 

@@ -35,8 +35,9 @@ def copying_start(
     up to that width, and a shared embedding; else nothing is changed.
     """
     s, D = p.retrieval, p.width
-    out = {k: np.asarray(v, np.float32) for k, v in arrays.items()}
-    if s is None or not s.width == D == p.heads * p.head_dim == s.heads * s.head_dim:
+    out: dict[str, Array] = {k: np.asarray(v, np.float32) for k, v in arrays.items()}
+    widths = (p.heads * p.head_dim, s.heads * s.head_dim, s.width) if s else ()
+    if s is None or not s.shared_embedding or set(widths) != {D}:
         return out
     rng = np.random.default_rng(seed)
     table = out["decoder.embedding.table"]

@@ -18,7 +18,9 @@ HARBOUR = (
     " winter storms 🌊, and the town grew around it until the river moved away. Then the basin"
     " filled with silt and reeds, and herons came to fish there."
 )
-INERT = ' <b>bold</b> & <img src=x onerror="alert(1)"> **not** $$x$$ &amp; 🌊 <script>alert(2)</script>'
+INERT = (
+    ' <b>bold</b> & <img src=x onerror="alert(1)"> **not** $$x$$ &amp; 🌊 <script>alert(2)</script>'
+)
 PASSAGES = (
     ("The <b>harbour</b>", "Records say that the old harbour was dug in 1411 ",
      "by the guild of masons, who were paid in salt <img src=x onerror=alert(3)>."),

@@ -1,0 +1,156 @@
+"""A real page in a real browser, with a scripted engine behind it and a real log.
+
+Every page fails its test on an error in the console and on any request to another host.
+"""
+
+import os
+import socket
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from app.compose import Application
+from app.records import Settings
+from app.store.log import Log
+from tests.e2e.scripted import ScriptedEngine, passage
+
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+SECONDS = 20  # for a busy machine; nothing waits as long when all is well
+
+expect.set_options(timeout=SECONDS * 1000)
+
+
+class Server:
+    """An application with its page on a free port, as `app.serving.serve` starts one."""
+
+    def __init__(self, data: Path, *, ready: bool = True):
+        from app.ui.page import build, launch
+
+        self.log = Log(data / "log.db", "test")
+        self.log.recover()
+        self.application = Application(self.log, Settings())
+        if ready:
+            self.finish_loading()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}/"
+        self._blocks = build(self.application)
+        launch(self._blocks, "127.0.0.1", port, block=False)
+
+    def finish_loading(self) -> None:
+        self.application.attach(ScriptedEngine(), lambda query, k: [passage(i) for i in range(k)])
+
+    def stop(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # gradio's own about its event loop
+            self._blocks.close()
+        self.log.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("data"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        missing = f"there is no Chromium at {CHROMIUM}; install it, or set CHROMIUM to its path"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """One for all tests: its cache makes each page but the first fast to load."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def visit(context: BrowserContext) -> Iterator[Callable[..., Page]]:
+    """Opens a page that is watched: `visit(url)`, or `visit(url, other_context)`."""
+    pages: list[Page] = []
+    problems: list[str] = []
+
+    def visit(url: str, where: BrowserContext = context) -> Page:
+        page = where.new_page()
+        home = url.split("?")[0]
+        pages.append(page)
+
+        def look(address: str) -> None:
+            if not address.startswith((home, "data:", "blob:")):
+                problems.append(f"request to another host: {address}")
+
+        page.on("request", lambda request: look(request.url))
+        page.on("pageerror", lambda error: problems.append(f"page error: {error}"))
+        page.on("console", lambda m: m.type == "error" and problems.append(f"console: {m.text}"))
+        page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
+        page.goto(url)
+        expect(page.locator("#inspector .inspector")).to_be_visible()
+        return page
+
+    yield visit
+    for page in pages:
+        page.close()
+    assert problems == []
+
+
+@pytest.fixture
+def page(visit: Callable[..., Page], server: Server) -> Page:
+    """A page with an empty conversation and the model ready."""
+    page = visit(server.url)
+    expect(page.locator("#note")).to_contain_text("scripted, 1.23 million parameters")
+    return page
+
+
+# ----- what a person does, and sees
+
+
+def send(page: Page, message: str) -> None:
+    """Types a message and presses Enter."""
+    page.locator("#box textarea").fill(message)
+    page.locator("#box textarea").press("Enter")
+
+
+def ask(page: Page, message: str) -> None:
+    """Sends a message and waits for the end of the reply."""
+    count = page.locator("[data-testid=bot]").count()
+    send(page, message)
+    expect(page.locator("[data-testid=bot]")).to_have_count(count + 1)
+    expect_idle(page)
+
+
+def expect_idle(page: Page) -> None:
+    """The reply has ended: the page can send again and the inspector says how it ended."""
+    expect(page.locator("#box .submit-button")).to_be_visible()
+    expect(page.locator(".inspector .ending")).not_to_have_text("being written")
+
+
+def wait_until(true: Callable[[], bool], what: str) -> None:
+    """Waits for something that no element of the page shows."""
+    end = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < end, f"{SECONDS} s have passed, but still not: {what}"
+        time.sleep(0.02)
+
+
+def turn_of(page: Page) -> str:
+    """The id of the turn that the page's address names."""
+    page.wait_for_function("new URL(location).searchParams.has('turn')")
+    return page.evaluate("new URL(location).searchParams.get('turn')")

@@ -1,0 +1,88 @@
+"""Asking: a reply is streamed, stopped, asked for again, and its message edited."""
+
+from playwright.sync_api import Page, expect
+
+from tests.e2e.conftest import Server, ask, expect_idle, send, turn_of, wait_until
+from tests.e2e.scripted import HARBOUR
+
+
+def test_a_reply_is_streamed_and_logged(page: Page, server: Server):
+    send(page, "slow story")
+    bot = page.locator("[data-testid=bot]")
+    expect(bot).to_contain_text("The old harbour")
+    expect(page.locator("#status")).to_contain_text("Writing")
+    expect(page.locator(".ribbon button")).to_have_count(2)  # while it is still being written
+    page.locator("#box .stop-button").click()
+    expect_idle(page)
+    turn = server.log.turn(turn_of(page))
+    assert turn.reply.text.strip() == bot.text_content().strip()  # type: ignore[union-attr]
+
+
+def test_a_stopped_reply_keeps_its_text_and_says_so(page: Page, server: Server):
+    send(page, "slow story")
+    expect(page.locator("[data-testid=bot]")).to_contain_text("masons")
+    page.locator("#box .stop-button").click()
+    expect(page.locator("#status")).to_have_text("Stopped by you.")
+    expect(page.locator(".inspector .ending")).to_have_text("stopped by you")
+    turn = server.log.turn(turn_of(page))
+    assert turn.finish == "stopped"
+    assert "masons" in turn.reply.text and len(turn.reply.text) < len(HARBOUR * 12)
+
+
+def test_closing_the_page_stops_the_reply(page: Page, server: Server):
+    send(page, "slow story")
+    expect(page.locator("[data-testid=bot]")).to_contain_text("harbour")
+    turn = turn_of(page)
+    page.close()
+    wait_until(lambda: server.log.turn(turn).finish == "stopped", "the turn is saved as stopped")
+
+
+def test_retry_makes_a_sibling_with_another_seed(page: Page, server: Server):
+    ask(page, "Who dug the harbour?")
+    first = server.log.turn(turn_of(page))
+    page.get_by_role("button", name="Retry").click()
+    expect(page.locator(".inspector .facts")).to_contain_text("version 2 of 2")
+    expect_idle(page)
+    second = server.log.turn(turn_of(page))
+    assert server.log.siblings(first.id) == (first.id, second.id)
+    assert second.message == first.message
+    assert second.settings.sampling.seed != first.settings.sampling.seed
+    expect(page.locator("[data-testid=bot]")).to_have_count(1)
+
+
+def test_editing_a_message_forks_the_conversation(page: Page, server: Server):
+    ask(page, "Who dug the harbour?")
+    first = turn_of(page)
+    ask(page, "And then?")
+    page.get_by_role("button", name="Edit").first.click()
+    page.locator(".edit-textarea").fill("Who <b>really</b> dug &amp; paid?")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("[data-testid=bot]")).to_have_count(1)
+    expect_idle(page)
+    expect(page.locator("[data-testid=user]")).to_have_text("Who <b>really</b> dug &amp; paid?")
+    forked = server.log.turn(turn_of(page))
+    assert forked.message == "Who <b>really</b> dug &amp; paid?"
+    assert forked.parent is None and forked.id in server.log.siblings(first)
+
+
+def test_the_seed_of_the_settings_is_the_one_that_is_used(page: Page, server: Server):
+    page.locator("#settings > button").click()
+    page.locator("#seed input").fill("4321")
+    ask(page, "Who dug the harbour?")
+    assert server.log.turn(turn_of(page)).settings.sampling.seed == 4321
+    expect(page.locator(".inspector .facts")).to_contain_text("seed 4321")
+
+
+def test_an_example_question_is_sent_by_a_click(page: Page):
+    page.get_by_role("button", name="How does rain form?").click()
+    expect(page.locator("[data-testid=user]")).to_have_text("How does rain form?")
+    expect_idle(page)
+
+
+def test_shift_and_enter_make_a_new_line(page: Page):
+    box = page.locator("#box textarea")
+    box.fill("one")
+    box.press("Shift+Enter")
+    box.press_sequentially("two")
+    expect(box).to_have_value("one\ntwo")
+    expect(page.locator("[data-testid=user]")).to_have_count(0)
