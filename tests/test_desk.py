@@ -187,9 +187,16 @@ class _Seen(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.markup.append(tag)
 
-    handle_endtag = handle_decl = handle_pi = handle_comment = unknown_decl = (  # type: ignore
-        lambda self, *found: self.markup.append(found)
-    )
+    def handle_endtag(self, tag):
+        self.markup.append(tag)
+
+    def handle_comment(self, data):
+        self.markup.append(data)
+
+    def handle_decl(self, decl):
+        self.markup.append(decl)
+
+    handle_pi = unknown_decl = handle_comment
 
 
 PIECES = (

@@ -40,7 +40,8 @@ def ask_all(
     """Greedy replies to every example in every way."""
     for number, example in enumerate(examples):
         own = passages_of(example.passage, encode)
-        other = passages_of(examples[(number + 1) % len(examples)].passage, encode)
+        # half-way round, because neighbouring records often ask about one passage
+        other = passages_of(examples[number - len(examples) // 2].passage, encode)
         question, reference = example.turns[0]
         for way in WAYS:
             context = example.passage[:480].rpartition(". ")[0] if way == "in context" else ""

@@ -61,7 +61,7 @@ const show = () => {
     ? document.activeElement.closest("li")?.dataset.id
     : null;
   list.replaceChildren(...value.items.map((item) => rowOf(item, value.selected)));
-  if (focused) [...list.children].find((row) => row.dataset.id === focused)?.querySelector("button").focus();
+  if (focused) ([...list.children].find((row) => row.dataset.id === focused) ?? list).querySelector("button")?.focus();
   const none = value.search ? "No conversation has these words." : "Conversations are kept here.";
   const more = value.left ? `and ${value.left} older ones; search to find them` : "";
   empty.textContent = value.items.length ? more : none;

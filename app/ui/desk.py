@@ -4,6 +4,7 @@ A reply is asked for in two steps, `accept` and then `write`, because between th
 wait for another reply to end. `stop` works in both.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from engine.protocol import ChunkEvent, DoneEvent, Event, PromptTooLong, Reply, 
 EXPECTED = (BadMessage, NotReady, LogError, PromptTooLong)  # each with a message for the person
 SHOWN_CONVERSATIONS = 200
 _CLOCK = 0.14  # seconds between two views of a reply that is being written
+_logger = logging.getLogger(__name__)
 
 
 class Busy(RuntimeError):
@@ -78,10 +80,12 @@ class Desk:
         Raises one of EXPECTED, or Busy; then nothing has changed.
         """
         message = clean_message(message)
-        turns = self._app.turns  # raises NotReady
-        turns.save_waiting()  # the turn before this one, if it could not be saved
+        unsaved = self._app.turns.save_waiting()  # raises NotReady; tries what could not be saved
         kept = place.turns if index is None else place.turns[:index]
-        before = messages([self._app.log.turn(turn) for turn in kept])
+        try:
+            before = messages([self._app.log.turn(turn) for turn in kept])
+        except LogError as problem:
+            raise LogError(unsaved or str(problem)) from None
         ask = Ask(message, settings, Place(place.conversation, kept), before, place.conversation)
         with self._lock:
             if session in self._asks:
@@ -105,7 +109,7 @@ class Desk:
             self._forget(session, ask)
 
     def stop(self, session: str) -> View | None:
-        """Stops the reply under way; a view if it had not begun, else `write` shows the end."""
+        """Stops the reply under way, if any; a view if it had not begun, else `write` ends it."""
         with self._lock:
             ask = self._asks.get(session)
             if ask is None:
@@ -115,6 +119,11 @@ class Desk:
                 return None
             del self._asks[session]
         return View(ask.place, ask.before, "Not sent.", give_back=ask.message)
+
+    def busy(self, session: str) -> bool:
+        """Whether the page has a reply under way."""
+        with self._lock:
+            return session in self._asks
 
     def leave(self, session: str) -> None:
         """The page was closed before its reply began; one that had begun ends by itself."""
@@ -174,7 +183,10 @@ class Desk:
         try:
             yield from self._reply(ask)
         except EXPECTED as problem:
-            status = f"Not sent: {problem}"
+            yield View(ask.place, ask.before, f"Not sent: {problem}", give_back=ask.message)
+        except Exception as defect:
+            _logger.exception("a reply could not be begun")
+            status = f"Not sent, because of an error: {type(defect).__name__}: {defect}"
             yield View(ask.place, ask.before, status, give_back=ask.message)
 
     def _reply(self, ask: Ask) -> Iterator[View]:

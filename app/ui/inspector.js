@@ -1,5 +1,6 @@
 // The inspector: which passages the model was shown for each chunk of a reply. The value is
 // {conversation, turns, shown}; `shown` comes from payload.py, with offsets in code points.
+// places.js stands before this file and shares its names.
 // Titles, passages and replies are untrusted text, so nodes are built, never HTML strings.
 const part = (name) => element.querySelector(`.${name}`);
 const CHAT = "#chat";
@@ -195,6 +196,7 @@ const choose = (index, pin) => {
 };
 
 const address = () => {
+  if (!props.value) return; // the page has not read its address yet
   const url = new URL(window.location.href);
   for (const [name, id] of [["conversation", props.value?.conversation], ["turn", state.shown?.turn]])
     if (id) url.searchParams.set(name, id);
@@ -218,8 +220,9 @@ const openReply = async (place) => {
   if (!turn || turn === state.shown?.turn) return;
   const request = (state.request += 1);
   const shown = await server.inspect(turn);
-  if (request !== state.request || !shown) return; // another reply was opened meanwhile
-  take(shown);
+  if (request !== state.request) return; // another reply was opened meanwhile
+  if (shown) take(shown);
+  else part("caption").textContent = "That reply is no longer in the log.";
 };
 
 on(part("earlier"), "click", () => openReply(turns().indexOf(state.shown.turn) - 1));

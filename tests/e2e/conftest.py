@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 from app.compose import Application
 from app.records import Settings
@@ -82,41 +89,67 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     context.close()
 
 
-@pytest.fixture
-def visit(context: BrowserContext) -> Iterator[Callable[..., Page]]:
+@pytest.fixture(scope="session")
+def problems() -> list[str]:
+    """What has gone wrong in any open page since it was last looked at."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_wrong(problems: list[str]) -> Iterator[None]:
+    problems.clear()
+    yield
+    assert problems == []
+
+
+@pytest.fixture(scope="session")
+def visit(context: BrowserContext, problems: list[str]) -> Callable[..., Page]:
     """Opens a page that is watched: `visit(url)`, or `visit(url, other_context)`."""
-    pages: list[Page] = []
-    problems: list[str] = []
 
     def visit(url: str, where: BrowserContext = context) -> Page:
         page = where.new_page()
         home = url.split("?")[0]
-        pages.append(page)
 
-        def look(address: str) -> None:
-            if not address.startswith((home, "data:", "blob:")):
-                problems.append(f"request to another host: {address}")
+        def look(request: Request) -> None:
+            if not request.url.startswith((home, "data:", "blob:")):
+                problems.append(f"request to another host: {request.url}")
 
-        page.on("request", lambda request: look(request.url))
+        def listen(message: ConsoleMessage) -> None:
+            if message.type == "error":
+                problems.append(f"console: {message.text}")
+
+        page.on("request", look)
+        page.on("console", listen)
         page.on("pageerror", lambda error: problems.append(f"page error: {error}"))
-        page.on("console", lambda m: m.type == "error" and problems.append(f"console: {m.text}"))
         page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
         page.goto(url)
+        expect(page.locator("#chat [role=log]")).to_be_visible()
         expect(page.locator("#inspector .inspector")).to_be_visible()
         return page
 
-    yield visit
-    for page in pages:
-        page.close()
-    assert problems == []
+    return visit
 
 
-@pytest.fixture
-def page(visit: Callable[..., Page], server: Server) -> Page:
-    """A page with an empty conversation and the model ready."""
+def ready_page(visit: Callable[..., Page], server: Server) -> Page:
     page = visit(server.url)
     expect(page.locator("#note")).to_contain_text("scripted, 1.23 million parameters")
     return page
+
+
+@pytest.fixture
+def page(visit: Callable[..., Page], server: Server) -> Iterator[Page]:
+    """A page with an empty conversation and the model ready."""
+    page = ready_page(visit, server)
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def shared_page(visit: Callable[..., Page], server: Server) -> Iterator[Page]:
+    """A page for tests that leave it as they found it: loading one takes a second or two."""
+    page = ready_page(visit, server)
+    yield page
+    page.close()
 
 
 # ----- what a person does, and sees

@@ -59,6 +59,7 @@ def test_deleting_asks_first_and_is_for_good(page: Page, server: Server):
 def test_an_address_without_its_conversation_says_so(visit: Callable[..., Page], server: Server):
     page = visit(server.url + "?conversation=nowhere")
     expect(page.locator(".toast-wrap")).to_contain_text("there is no conversation nowhere")
+    page.close()
 
 
 def test_conversations_survive_a_restart_and_can_be_read_while_the_model_loads(
@@ -68,6 +69,7 @@ def test_conversations_survive_a_restart_and_can_be_read_while_the_model_loads(
     page = visit(first.url)
     ask(page, "Who dug the harbour?")
     query = page.url.removeprefix(first.url)
+    page.close()
     first.stop()
     second = Server(tmp_path, ready=False)
     second.application.status = Status("loading", "Reading the library into passages", 3, 10)

@@ -20,7 +20,8 @@ from tests.e2e.conftest import Server, ask, expect_idle, send, turn_of
     ],
     ids=["empty", "too long", "longer than the context"],
 )
-def test_a_message_that_cannot_be_sent_is_kept(page: Page, message: str, answer: str):
+def test_a_message_that_cannot_be_sent_is_kept(shared_page: Page, message: str, answer: str):
+    page = shared_page
     send(page, message)
     expect(page.locator(".toast-wrap")).to_contain_text(answer)
     expect(page.locator("#box textarea")).to_have_value(message.strip() or message)
