@@ -134,7 +134,12 @@ def test_a_failing_search_is_an_event_and_the_reply_goes_on(engine):
 def test_a_search_without_end_is_given_up(engine, monkeypatch):
     monkeypatch.setattr("engine.local.SEARCH_SECONDS", 0.05)
     release = threading.Event()
-    reply = write(engine, lambda q, k: release.wait(5) or [], sampling=Sampling(max_tokens=2))
+
+    def slow(query: str, k: int) -> list[Neighbour]:
+        release.wait(5)
+        return []
+
+    reply = write(engine, slow, sampling=Sampling(max_tokens=2))
     release.set()
     assert "took longer" in (reply.chunks[0].error or "")
 

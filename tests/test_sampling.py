@@ -1,5 +1,7 @@
 """Sampling: cuts, greediness, and independence of the batch."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ LOGITS = np.log(np.array([[0.5, 0.25, 0.15, 0.07, 0.02, 0.01]], np.float32))
 
 
 def draws(count: int = 300, **fields) -> np.ndarray:
-    s = Sampling(**{"temperature": 1.0, "top_p": 1.0} | fields)
+    s = replace(Sampling(temperature=1.0, top_p=1.0), **fields)
     seeds = jnp.arange(count, dtype=jnp.uint32)
     spread = [jnp.repeat(a, count) for a in draw_of(s, 0)]
     draw = Draw(*spread)._replace(seed=seeds)
