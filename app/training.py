@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from app.settings import ROOT, Options
@@ -24,6 +25,7 @@ def add_commands(
     train.add_argument("--recipe", type=Path, default=RECIPE, help="default %(default)s")
     train.add_argument("--corpus", type=Path, default=Path("corpus"), help="folder of jsonl(.xz)")
     train.add_argument("--work", type=Path, default=Path("training"), help="where stages write")
+    train.add_argument("--vocab", type=int, help="for tokenizer: pieces, other than the recipe's")
     train.add_argument("--minutes", type=float, help="stop after this long; resumes when repeated")
     train.add_argument("--from", dest="source", default="tune", choices=TRAINED, help="for export")
     train.add_argument("--card", type=Path, help="for export: JSON to keep in the model card")
@@ -43,7 +45,10 @@ def run_train(options: Options, flags: argparse.Namespace) -> int:
     from engine.training.command import Workshop, describe, limit
     from engine.training.recipe import RecipeError, read_recipe
 
-    shop = Workshop(read_recipe(flags.recipe), flags.corpus, flags.work, exchange)
+    recipe = read_recipe(flags.recipe)
+    if flags.vocab is not None:
+        recipe = replace(recipe, vocab=flags.vocab)
+    shop = Workshop(recipe, flags.corpus, flags.work, exchange)
     if flags.stage in FILES:
         print(getattr(shop, flags.stage)())
     elif flags.stage in TRAINED:

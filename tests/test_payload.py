@@ -178,3 +178,10 @@ def test_the_payload_is_json_and_names_the_version(toy_turn):
     assert json.loads(json.dumps(payload)) == payload
     assert payload["version"] == "version 2 of 3"
     assert inspection(turn, (), (turn.id,))["version"] == ""
+
+
+def test_a_run_that_ends_in_the_passage_marks_nothing_of_a_longer_continuation(toy_turn):
+    shown = replace(PASSAGE, text="The old harbour was dug.", continuation=" Nobody knows." * 9)
+    turn = toy_turn(reply=reply_of((" The old harbour was dug.", (shown,))))
+    (card,) = inspection(turn)["chunks"][0]["cards"]
+    assert card["marks"] == {"text": [[0, 23]], "continuation": []}

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from engine.presets import preset
 from engine.tokenizer import BOS, EOS, PAD, UNKNOWN, ByteStream, Tokenizer, TokenizerError, train
 
 # What the library keeps for itself, what it might strip or merge, and what is no character at all.
@@ -169,3 +170,12 @@ def test_a_model_without_the_pieces_it_needs_is_refused(tmp_path: Path, model: b
     path.write_bytes(model.replace(piece, piece.replace(b"<", b"["), 1))
     with pytest.raises(TokenizerError, match=r"bad\.model"):
         Tokenizer(path)
+
+
+def test_the_tokenizer_of_the_gopher_presets_has_32000_pieces_and_loses_nothing():
+    path = Path(__file__).parents[1] / "engine/weights/gopher-32k.model"
+    shipped = Tokenizer(path)
+    assert shipped.size == preset("gopher-44m").vocab == 32_000
+    everything = bytes(range(256)) * 2 + "naïve 🌊 水 \u2581 1411\n\n".encode()
+    assert shipped.decode_bytes(shipped.encode(everything)) == everything
+    assert len(shipped.encode("The harbour was dug in the year of the flood.")) < 15

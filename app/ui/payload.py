@@ -152,7 +152,7 @@ def _marks(runs: Sequence[Shared], part: str, offset: int) -> list[list[int]]:
     """
     spans: list[list[int]] = []
     for start, end in sorted(run.passage for run in runs):
-        start, end = max(start - offset, 0), min(end - offset, len(part))
+        start, end = max(start - offset, 0), max(min(end - offset, len(part)), 0)
         quote = part[start:end]
         start, end = start + len(quote) - len(quote.lstrip()), start + len(quote.rstrip())
         if start >= end:

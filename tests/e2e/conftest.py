@@ -31,7 +31,7 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-SECONDS = 20  # for a busy machine; nothing waits as long when all is well
+SECONDS = 30  # for a busy machine; nothing waits as long when all is well
 
 expect.set_options(timeout=SECONDS * 1000)
 
