@@ -170,6 +170,13 @@ def ask(page: Page, message: str) -> None:
     expect_idle(page)
 
 
+def open_settings(page: Page) -> None:
+    """Opens the settings, whose fields are made only then, and lets two frames pass for that."""
+    page.locator("#settings > button").click()
+    expect(page.locator("#settings [type=checkbox]").last).to_be_visible()
+    page.evaluate("new Promise(f => requestAnimationFrame(() => requestAnimationFrame(f)))")
+
+
 def expect_idle(page: Page) -> None:
     """The reply has ended: the page can send again and the inspector says how it ended."""
     expect(page.locator("#box .submit-button")).to_be_visible()

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import Server, ask, expect_idle, send, turn_of, wait_until
+from tests.e2e.conftest import Server, ask, expect_idle, open_settings, send, turn_of, wait_until
 from tests.e2e.scripted import HARBOUR
 
 
@@ -66,7 +66,7 @@ def test_editing_a_message_forks_the_conversation(page: Page, server: Server):
 
 
 def test_the_seed_of_the_settings_is_the_one_that_is_used(page: Page, server: Server):
-    page.locator("#settings > button").click()
+    open_settings(page)
     page.locator("#seed input").fill("4321")
     ask(page, "Who dug the harbour?")
     assert server.log.turn(turn_of(page)).settings.sampling.seed == 4321

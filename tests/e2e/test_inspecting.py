@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.conftest import Server, ask, turn_of
+from tests.e2e.conftest import Server, ask, open_settings, turn_of
 from tests.e2e.scripted import INERT, PASSAGES
 
 HIGHLIGHTED = """name => CSS.highlights.has(name)
@@ -114,7 +114,7 @@ def test_an_earlier_reply_is_inspected_by_a_click(page: Page, server: Server):
 def test_a_chunk_without_passages_says_why(page: Page):
     ask(page, "lost passages")
     expect(page.locator(".absence")).to_contain_text("the search failed (no index)")
-    page.locator("#settings > button").click()
+    open_settings(page)
     page.locator("#retrieval input").uncheck()
     ask(page, "Who dug the harbour?")
     expect(page.locator(".absence")).to_contain_text("Retrieval was off")

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from app.store.connection import LogError
 from app.turn import MESSAGE_LIMIT
-from tests.e2e.conftest import Server, ask, expect_idle, send, turn_of
+from tests.e2e.conftest import Server, ask, expect_idle, open_settings, send, turn_of
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_a_message_that_cannot_be_sent_is_kept(shared_page: Page, message: str, 
 
 
 def test_a_setting_that_cannot_be_used_is_named_and_the_message_is_kept(page: Page):
-    page.locator("#settings > button").click()
+    open_settings(page)
     page.locator("#seed input").fill("<b>many</b>")
     send(page, "Who dug the harbour?")
     expect(page.locator(".toast-wrap")).to_contain_text("the seed is '<b>many</b>'; give a whole")
@@ -67,7 +67,7 @@ def test_a_reply_that_cannot_be_logged_is_kept_until_it_can(
 
 
 def test_the_limit_of_a_reply_is_said_in_words(page: Page):
-    page.locator("#settings > button").click()
+    open_settings(page)
     page.locator("#max-tokens input[type=number]").fill("20")
     page.locator("#max-tokens input[type=number]").press("Tab")
     ask(page, "Who dug the harbour?")
