@@ -146,13 +146,16 @@ class Turns:
         yield Finished(turn, runs, unsaved)
 
     def save_waiting(self) -> str:
-        """Tries again to save turns that could not be saved; returns why not, or ""."""
+        """Tries again to save turns that could not be saved; returns the first reason why one
+        still cannot, or ""."""
+        problems = []
         with self._waiting_lock:
             for id, (turn, runs) in list(self._waiting.items()):
                 if problem := self._try(lambda t=turn, r=runs: self._log.save(t, r)):
-                    return problem
-                del self._waiting[id]
-        return ""
+                    problems.append(problem)
+                else:
+                    del self._waiting[id]
+        return problems[0] if problems else ""
 
     def _save(self, turn: Turn, runs: tuple[DetectorRun, ...]) -> str:
         with self._waiting_lock:

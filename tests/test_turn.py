@@ -223,6 +223,23 @@ def test_what_waits_is_saved_with_the_next_turn(log, monkeypatch):
     assert log.turn(lost.id).finish == "stop"
 
 
+def test_a_turn_that_can_never_be_saved_does_not_hold_up_others(log, monkeypatch):
+    turns = Turns(ScriptedEngine(PLAIN), log)
+    save = log.save
+    with monkeypatch.context() as broken:
+        broken.setattr(log, "save", lambda *_: (_ for _ in ()).throw(LogError("full")))
+        never, later = run(turns).turn, run(turns).turn
+
+    def refuse(turn, runs):
+        if turn.id == never.id:
+            raise LogError("never")
+        save(turn, runs)
+
+    monkeypatch.setattr(log, "save", refuse)
+    assert turns.save_waiting() == "never"
+    assert log.turn(later.id).finish == "stop"
+
+
 def test_the_request_carries_the_settings(log):
     engine = ScriptedEngine(PLAIN)
     settings = Settings(Sampling(0.3, 5, 0.5, 9, 77), retrieve=False, k=1, follow="chunk")
