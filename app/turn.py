@@ -27,6 +27,7 @@ from retrieval.protocol import Neighbour, Retrieve
 
 MESSAGE_LIMIT = 20_000  # characters; far beyond any context of ours, short enough to handle at once
 PROGRESS_SECONDS = 1.0
+LOOP_EVERY = 8  # tokens between two looks at whether the reply runs away in a loop
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029]|[\ud800-\udfff]")
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s|$)")
 
@@ -116,6 +117,7 @@ class Turns:
         first = next(events)  # raises PromptTooLong before anything is recorded
         logged = self._try(lambda: self._log.start(turn)) == ""
         seen: list[Event] = [first]
+        ids: list[int] = []
         finish: Finish = "stopped"
         error = ""
         try:
@@ -127,15 +129,15 @@ class Turns:
                 yield event
                 if isinstance(event, DoneEvent):
                     finish = event.reason
-                elif self._loops(event, seen):
-                    finish = "loop"
-                    break
+                elif isinstance(event, TokenEvent):
+                    ids.append(event.id)
+                    if len(ids) % LOOP_EVERY == 0 and tail_loop(ids):
+                        finish = "loop"
+                        break
                 late = time.monotonic() - mark > PROGRESS_SECONDS
                 if logged and (late or isinstance(event, ChunkEvent)):
                     self._try(lambda: self._log.progress(turn.id, Reply.of(seen)))
                     mark = time.monotonic()
-        except GeneratorExit:
-            raise
         except Exception as problem:
             finish, error = "error", f"{type(problem).__name__}: {problem}"
         finally:
@@ -208,14 +210,6 @@ class Turns:
         if segment.tokens is not None:
             return len(segment.tokens)
         return self._engine.count(segment.text) + (63 if segment.ends_chunk else 0)
-
-    @staticmethod
-    def _loops(event: Event, seen: Sequence[Event]) -> bool:
-        """Whether the reply runs away in a loop; looked at every eighth token."""
-        if not isinstance(event, TokenEvent):
-            return False
-        ids = [e.id for e in seen if isinstance(e, TokenEvent)]
-        return len(ids) % 8 == 0 and tail_loop(ids) is not None
 
 
 def render(message: str, passage: str, past: Sequence[Turn]) -> list[Segment]:

@@ -89,12 +89,13 @@ class LocalEngine:
     def warm_up(self) -> None:
         """Compiles, or fetches from the compilation cache, what short turns need."""
         M = self._preset.chunk
-        for chunks in _BUCKETS[:4]:
-            layout = Layout(np.full(chunks * M, PAD, np.int32), np.ones(chunks * M, bool), {})
-            logits, cache = self.prefill(layout, reserve=1)
-            token = self.choose(logits, Sampling(), 0).token
-            for found in (None, {}):
-                _, cache = self.step(cache, token, found)
+        prompts = [np.full(chunks * M, PAD, np.int32) for chunks in _BUCKETS[:4]]
+        layouts = [Layout(tokens, np.ones(len(tokens), bool), {}) for tokens in prompts]
+        started = [self.prefill(layout, reserve=1) for layout in layouts]
+        logits, cache = started[0]
+        token = self.choose(logits, Sampling(), 0).token
+        for found in (None, {}):
+            _, cache = self.step(cache, token, found)
 
     def generate(self, request: Request) -> Iterator[Event]:
         """Streams a reply; see `engine.protocol.Engine`."""
