@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from app.records import Settings
 from app.settings import VERSION, Options
@@ -21,6 +21,9 @@ from app.turn import Turns
 from engine.card import CheckpointError, read_card
 from engine.protocol import Engine, Info, Sampling
 from retrieval.protocol import Retrieve
+
+if TYPE_CHECKING:  # it brings jax, which takes seconds
+    from app.passages import Passages
 
 
 class StartError(RuntimeError):
@@ -47,8 +50,9 @@ class Application:
     def __init__(self, log: Log, defaults: Settings):
         self.log, self.defaults = log, defaults
         self.status = Status("loading", "Starting")
-        self.info: Info | None = None
-        self.retrieve: Retrieve | None = None
+        self.engine: Engine | None = None
+        self.passages: Passages | None = None
+        self.card: dict[str, Any] = {}
         self.release: Callable[[], None] = lambda: None  # of the data directory
         self._turns: Turns | None = None
 
@@ -59,11 +63,19 @@ class Application:
             raise NotReady(f"{self.status.message}; try again when the model is ready")
         return self._turns
 
+    @property
+    def info(self) -> Info | None:
+        return self.engine.info if self.engine else None
+
     def attach(
-        self, engine: Engine, retrieve: Retrieve | None, database: Callable[[], str] = lambda: ""
+        self,
+        engine: Engine,
+        retrieve: Retrieve | None,
+        database: Callable[[], str] = lambda: "",
+        passages: "Passages | None" = None,
     ) -> None:
         """Makes the application ready with an engine."""
-        self.info, self.retrieve = engine.info, retrieve
+        self.engine, self.passages = engine, passages
         self._turns = Turns(engine, self.log, retrieve=retrieve, database=database)
         self.status = Status("ready", f"Ready: {engine.info.preset}")
 
@@ -103,6 +115,7 @@ def open_application(options: Options) -> Application:
         except CheckpointError:
             card = {}  # loading will fail and say so where the model is needed
         application = Application(log, defaults_of(card))
+        application.card = card
         application.release = partial(os.close, descriptor)
         opened.pop_all()
     return application
@@ -153,7 +166,7 @@ def load(
     say("Compiling the model; later starts are faster")
     engine.warm_up()
     passages.retrieve("warm up", 1)
-    application.attach(engine, passages.retrieve, passages.fingerprint)
+    application.attach(engine, passages.retrieve, passages.fingerprint, passages)
 
 
 def prepare_jax(options: Options) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from engine.protocol import Info, Reply, Sampling
+from retrieval.protocol import Neighbour
 
 Finish = Literal["stop", "length", "context", "loop", "stopped", "error", "crashed", "running"]
 Severity = Literal["info", "warn", "alert"]
@@ -15,7 +16,10 @@ class Settings:
     """How a turn was asked for; with the message and the parents enough to ask for it again.
 
     `in_context` also puts the best passage into the prompt, before the message (RETRO++, arXiv
-    2304.06762). `follow` is the text that later chunks are retrieved with.
+    2304.06762). `follow` is the text that later chunks are retrieved with. `pinned` passages are
+    shown for every chunk, before what is found; passages with an id in `without` are not shown.
+    With `random`, passages drawn at random take the place of found ones. `template` is how the
+    prompt is written, "" for the model's own.
     """
 
     sampling: Sampling = field(default_factory=Sampling)
@@ -24,6 +28,10 @@ class Settings:
     k: int = 2
     follow: Literal["chunk", "question+chunk"] = "question+chunk"
     history: int = 1  # earlier exchanges that the model is shown
+    pinned: tuple[Neighbour, ...] = ()
+    without: tuple[int, ...] = ()
+    random: bool = False
+    template: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,3 +84,39 @@ class DetectorRun:
     seconds: float
     findings: tuple[Finding, ...] = ()
     message: str = ""
+
+
+Vote = Literal["a", "b", "tie"]
+Verdict = Literal["useful", "not", "misleading"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two replies to the same message that differ in one thing: turn `b` is `a` with `change`."""
+
+    id: str
+    a: str
+    b: str
+    change: str  # in words, such as "retrieval off"
+    vote: Vote | None
+    created: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a person thinks of a passage that a reply chunk was shown."""
+
+    turn: str
+    chunk: int  # index of the reply chunk
+    rank: int  # of the neighbour, 0 is the first
+    verdict: Verdict
+    annotator: str = ""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Named settings for replies. One of them may be the default of new pages."""
+
+    name: str
+    settings: Settings
+    default: bool = False

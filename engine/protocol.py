@@ -62,8 +62,9 @@ class Request:
     """One reply to write.
 
     `query` is the text the first reply chunk is retrieved with. Later chunks are retrieved with
-    the text of the chunk just completed, after `query` if `follow` says so. `pinned[j]` fixes
-    the neighbours of reply chunk j, so that replay and "without this passage" are the same path.
+    the text of the chunk just completed, after `query` if `follow` says so. `always` are shown
+    for every chunk, before what is found, k in all; passages whose chunk id is in `without` are
+    left out of what is found and not replaced. `pinned[j]` fixes all neighbours of reply chunk j.
     """
 
     prompt: tuple[Segment, ...]
@@ -74,6 +75,8 @@ class Request:
     k: int = 2
     follow: Literal["chunk", "question+chunk"] = "question+chunk"
     pinned: Mapping[int, tuple[Neighbour, ...]] = field(default_factory=dict)
+    always: tuple[Neighbour, ...] = ()
+    without: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,40 @@ class Reply:
 
 
 @dataclass(frozen=True)
+class Scoring:
+    """Reply tokens to score by teacher forcing: how likely each was, given all before it.
+
+    `shown[j]` are the neighbours under which reply chunk j is read; `trials[j]` are other sets to
+    try for that chunk alone, with everything before it as it was. The prompt ends a chunk.
+    """
+
+    prompt: tuple[Segment, ...]
+    tokens: tuple[int, ...]
+    shown: tuple[tuple[Neighbour, ...], ...]
+    trials: tuple[tuple[tuple[Neighbour, ...], ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Score:
+    """A chunk under one set of neighbours.
+
+    `logprobs` are of the chunk's tokens, in nats. `attention[r]` is the share of the
+    cross-attention that neighbour r received, a mean over tokens, heads and layers.
+    """
+
+    logprobs: tuple[float, ...]
+    attention: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ChunkScores:
+    """A reply chunk as it was shown, and under each of its trials."""
+
+    shown: Score
+    trials: tuple[Score, ...] = ()
+
+
+@dataclass(frozen=True)
 class Info:
     """What is answering: enough to name it in the log and to replay a reply."""
 
@@ -201,5 +238,12 @@ class Engine(Protocol):
         """Streams a reply. Closing the iterator cancels within one step.
 
         Raises PromptTooLong before the first event.
+        """
+        ...
+
+    def score(self, scoring: Scoring) -> tuple[ChunkScores, ...]:
+        """Scores a finished reply, chunk by chunk; see `engine.attribution`.
+
+        Raises PromptTooLong where prompt and reply do not fit.
         """
         ...

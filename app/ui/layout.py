@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -10,7 +9,9 @@ from gradio.components import Component
 
 from app.records import Settings
 from app.ui.desk import Place
+from app.ui.files import text_of
 from app.ui.form import settings_form
+from app.ui.inspector import inspector_panel
 from app.ui.notices import line, notice
 
 EXAMPLES = (
@@ -74,17 +75,8 @@ def lay_out(defaults: Settings, inspect: Callable[[str], Any]) -> Layout:
             note = line("note")
             fields = settings_form(defaults)
         with gr.Column(scale=5, min_width=320, elem_id="right"):
-            inspector = gr.HTML(
-                None, html_template=text_of("inspector.html"), elem_id="inspector",
-                js_on_load=text_of("places.js") + text_of("inspector.js"),
-                apply_default_css=False, server_functions=[inspect],
-            )  # fmt: skip
+            inspector = inspector_panel(inspect)
     return Layout(
         place, timer, loading, unsaved, new, search, listed, chat, status, box, note, fields,
         inspector,
     )  # fmt: skip
-
-
-def text_of(name: str) -> str:
-    """A file beside this one."""
-    return (Path(__file__).parent / name).read_text("utf-8")

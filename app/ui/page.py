@@ -13,10 +13,13 @@ from starlette.middleware import Middleware
 
 from app.compose import Application
 from app.store.connection import LogError
+from app.ui.corpus import corpus_page
 from app.ui.desk import Desk
+from app.ui.files import STYLES, text_of
 from app.ui.handlers import Handlers
-from app.ui.layout import lay_out, text_of
+from app.ui.layout import lay_out
 from app.ui.offline import Offline
+from app.ui.runs import runs_page
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 _AT_ONCE: dict[str, Any] = {**_PRIVATE, "queue": False}  # in such a handler no toast can be made
@@ -68,6 +71,10 @@ def build(app: Application) -> gr.Blocks:
         blocks.unload(handle.leave)
         on.timer.tick(handle.tick, None, state, **_AT_ONCE)
         on.unsaved.press(handle.save_again, None, on.unsaved, **_AT_ONCE)
+    with blocks.route("Corpus", "/corpus"):
+        corpus_page(app)
+    with blocks.route("Runs", "/runs"):
+        runs_page(app)
     return blocks.queue(default_concurrency_limit=8)
 
 
@@ -96,7 +103,7 @@ def launch(
         pwa=False,
         footer_links=[],
         theme=theme,
-        head=f"<style>{text_of('page.css')}</style>",  # css= would put a prefix to every rule
+        head=f"<style>{text_of(*STYLES)}</style>",  # css= would put a prefix to every rule
         js=text_of("transcript.js"),
         app_kwargs={"middleware": [Middleware(Offline)]},
     )

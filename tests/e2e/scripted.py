@@ -8,7 +8,18 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from engine.protocol import ChunkEvent, DoneEvent, Event, Info, PromptTooLong, Request, TokenEvent
+from engine.protocol import (
+    ChunkEvent,
+    ChunkScores,
+    DoneEvent,
+    Event,
+    Info,
+    PromptTooLong,
+    Request,
+    Score,
+    Scoring,
+    TokenEvent,
+)
 from retrieval.protocol import Neighbour
 
 CHUNK = 12
@@ -27,6 +38,7 @@ PASSAGES = (
     ("Storms 🌊", "🌊🌊 Its walls kept small boats safe from winter storms ",
      "and the town grew around it; see <script>alert(4)</script> below."),
 )  # fmt: skip
+GAINS = {0: 0.25, 1: -0.05}  # nats a token that each passage adds
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,15 @@ class ScriptedEngine:
         with self.one_at_a_time:
             yield from self._write(request, script)
 
+    def score(self, scoring: Scoring) -> tuple[ChunkScores, ...]:
+        """Each passage of `PASSAGES` adds its own nats to every token; all others add little."""
+        scores = []
+        for index, shown in enumerate(scoring.shown):
+            size = len(scoring.tokens[index * CHUNK : (index + 1) * CHUNK])
+            trials = scoring.trials[index] if scoring.trials else ()
+            scores.append(ChunkScores(_score(shown, size), tuple(_score(t, size) for t in trials)))
+        return tuple(scores)
+
     def _write(self, request: Request, script: Script) -> Iterator[Event]:
         words = re.findall(r"\s*\S+", script.text)
         clock = threading.Event()  # never set: waiting for it is a sleep
@@ -97,6 +118,11 @@ class ScriptedEngine:
             return ChunkEvent(index, request.query, (), 0.0, script.search_error)
         shown = tuple(passage(rank) for rank in range(request.k))
         return ChunkEvent(index, request.query, shown, 0.01)
+
+
+def _score(shown: tuple[Neighbour, ...], size: int) -> Score:
+    nats = -0.7 + sum(GAINS.get(n.chunk_id, 0.001) for n in shown)
+    return Score((nats,) * size, (1 / len(shown),) * len(shown) if shown else ())
 
 
 def passage(rank: int) -> Neighbour:
