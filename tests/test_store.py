@@ -1,21 +1,20 @@
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from app.records import DetectorRun, Finding, Settings, Turn
 from app.store.connection import LogError
 from app.store.ids import new_id, now
 from app.store.log import Log
-from engine.protocol import DoneEvent, Info, Reply, ReplyChunk, Sampling, TokenEvent
-from retrieval.protocol import Neighbour
+from engine.protocol import Reply, Sampling, TokenEvent
+from tests.drawn import turns
 
 Build = Callable[..., Turn]
 
@@ -48,76 +47,15 @@ def assert_sound(log: Log) -> None:
 
 # ----- nothing is lost between a turn and its rows
 
-texts = st.one_of(
-    st.text(max_size=30),
-    st.sampled_from(
-        ["", "\x00", "a\x00b", "👩‍👧 é", "<script>alert(1)</script>", "'; DROP", "\r\n\x1b[0m"]
-    ),
-)
-numbers = st.floats(allow_nan=False)
-naturals = st.integers(0, 2**63 - 1)
 
-
-def several(values: st.SearchStrategy) -> st.SearchStrategy:
-    return st.lists(values, max_size=3).map(tuple)
-
-
-neighbours = st.builds(
-    Neighbour, chunk_id=naturals, document_id=naturals, title=texts, source=texts,
-    position=naturals, start=naturals, end=naturals, text=texts, continuation=texts,
-    tokens=several(naturals),
-    continuation_tokens=several(naturals),
-    distance=st.none() | numbers, overlap=numbers,
-)  # fmt: skip
-tokens = st.builds(
-    TokenEvent, id=naturals, text=texts, logprob=numbers,
-    top=several(st.tuples(texts, numbers)), chunk=naturals,
-)  # fmt: skip
-chunks = st.builds(
-    ReplyChunk, index=naturals, query=texts, neighbours=several(neighbours),
-    seconds=numbers, error=st.none() | texts, first=naturals, last=naturals, start=naturals,
-    end=naturals,
-)  # fmt: skip
-replies = st.builds(
-    Reply, text=texts, tokens=several(tokens),
-    chunks=several(chunks),
-    done=st.none() | st.builds(
-        DoneEvent, reason=st.sampled_from(["stop", "cancelled"]), prompt_tokens=naturals,
-        seconds=st.dictionaries(texts | st.sampled_from(["first_token", "total"]), numbers),
-    ),
-)  # fmt: skip
-turns = st.builds(
-    Turn, id=st.builds(new_id), conversation=st.builds(new_id), parent=st.none(), message=texts,
-    reply=replies, settings=st.builds(
-        Settings, retrieve=st.booleans(), in_context=st.booleans(), k=naturals, follow=texts,
-        sampling=st.builds(
-            Sampling, temperature=st.floats(0, 10) | st.just(0), top_k=naturals,
-            top_p=st.floats(1e-9, 1), max_tokens=st.integers(1, 2**62),
-            seed=st.integers(0, 2**32 - 1),
-        ),
-    ),
-    # one set of weights may be described anew: each turn keeps the words of its time
-    model=st.builds(Info, texts, naturals, st.sampled_from(["", "f1"]), texts, naturals, texts),
-    database=texts, finish=st.sampled_from(["stop", "length", "error", "running"]),
-    created=st.builds(now), passage=texts, error=texts,
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def shared_log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
-    log = Log(tmp_path_factory.mktemp("shared") / "log.db")
-    yield log
-    log.close()
-
-
-@given(turn=turns)
-@settings(max_examples=80, deadline=None)
+@given(turn=turns())
+@settings(max_examples=60, deadline=None)
 def test_a_turn_is_read_back_as_it_was_saved(shared_log: Log, turn: Turn):
     shared_log.save(turn)
     assert shared_log.turn(turn.id) == turn
 
 
-@given(before=turns, after=turns)
+@given(before=turns(), after=turns())
 @settings(max_examples=25, deadline=None)
 def test_saving_again_replaces_every_part(shared_log: Log, before: Turn, after: Turn):
     after = replace(after, id=before.id, conversation=before.conversation)

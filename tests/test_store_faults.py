@@ -15,6 +15,7 @@ from app.store import connection
 from app.store.connection import LogError
 from app.store.log import Log
 from engine.protocol import Reply
+from tests.test_effects import measured
 
 Build = Callable[..., Turn]
 
@@ -54,6 +55,23 @@ def test_a_full_disk_costs_nothing_that_was_saved(log: Log, toy_turn: Build, mor
     log.save(turn, RUNS)
     assert log.turn(turn.id) == turn
     assert log.runs(turn.id) == RUNS
+    assert_sound(log.path)
+
+
+@pytest.mark.parametrize("more", [0, 2])
+def test_a_full_disk_costs_no_effects_that_were_measured(log: Log, toy_turn: Build, more: int):
+    turn = toy_turn()
+    log.save(turn)
+    log.save_attribution(turn.id, measured(turn))
+    (chunk,) = measured(turn).chunks
+    large = replace(measured(turn), chunks=(replace(chunk, controls=(0.123456789,) * 20_000),))
+    limit_pages(log, more)
+    with pytest.raises(LogError, match=r"saving the effects .* the disk is full"):
+        log.save_attribution(turn.id, large)
+    assert log.attribution(turn.id) == measured(turn)
+    limit_pages(log, 10_000)
+    log.save_attribution(turn.id, large)
+    assert log.attribution(turn.id) == large
     assert_sound(log.path)
 
 

@@ -68,6 +68,11 @@ def explained(doing: str, path: Path) -> Iterator[None]:
         primary = getattr(error, "sqlite_errorcode", 0) & 0xFF  # IOERR_WRITE and such are IOERR
         cause, remedy = _CAUSES.get(primary, ("SQLite refused", "report this message as a bug"))
         raise LogError(f"{doing} in {path} failed: {cause} ({error}); {remedy}") from error
+    except UnicodeEncodeError as error:
+        raise LogError(
+            f"{doing!a} in {path} failed: that holds half a character (a lone surrogate), "
+            "which no text of the log does; check what was asked for"
+        ) from error
     except OSError as error:
         raise LogError(
             f"{doing} in {path} failed: {error.strerror or error}; "

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from app.records import DetectorRun, Turn
-from app.store import migrations, rows
+from app.records import Comparison, DetectorRun, Preset, Turn, Verdict, Vote
+from app.store import comparisons, effects, judgements, migrations, presets, rows
 from app.store.connection import LogError, connect, explained
 from app.store.ids import now
 from app.store.queries import Reader
+from engine.attribution import Attribution
 from engine.protocol import Reply
 
 
@@ -63,16 +64,20 @@ class Log(Reader):
                     f"turn {turn_id} is not being written: it was never started, has been saved, "
                     "or was deleted with its conversation"
                 )
-            db.table("turns").update(turn_id, rows.reply_columns(reply))
-            _put_reply(db, turn_id, reply)
+            with _rewriting(db, turn_id):
+                db.table("turns").update(turn_id, rows.reply_columns(reply))
+                _put_reply(db, turn_id, reply)
 
     def save(self, turn: Turn, runs: Sequence[DetectorRun] = ()) -> None:
         """Records the finished turn with the detector runs on it, in one transaction.
 
-        Whatever the log had of this turn is replaced, its runs and findings included.
+        Whatever the log had of this turn is replaced, its runs and findings included. Measured
+        effects stay where the reply and its passages are the same, judgements where the passage
+        is, comparisons always.
         """
         with self._writing(f"saving turn {turn.id}") as db:
-            self._put(db, turn)
+            with _rewriting(db, turn.id):
+                self._put(db, turn)
             db.execute("DELETE FROM detector_runs WHERE turn_id = ?", [turn.id])
             created = now()
             for run in runs:
@@ -116,6 +121,46 @@ class Log(Reader):
             self._deleted.discard(conversation_id)
             raise
 
+    def save_attribution(self, turn_id: str, attribution: Attribution) -> None:
+        """Keeps what the passages changed in a finished reply, in place of an earlier measurement.
+
+        LogError where the effects do not fit the turn that the log has.
+        """
+        with self._writing(f"saving the effects in turn {turn_id}") as db:
+            effects.save(db, turn_id, attribution)
+
+    def compare(self, a: str, b: str, change: str) -> Comparison:
+        """Records that turn `b` replies to the message of turn `a` with a change, in words.
+
+        Asked again for the same pair and change, it returns the comparison there is.
+        """
+        with self._writing(f"comparing turns {a} and {b}") as db:
+            return comparisons.compare(db, a, b, change)
+
+    def vote(self, comparison_id: str, vote: Vote | None) -> None:
+        """Replaces the vote on a comparison; None takes it back."""
+        with self._writing(f"voting on comparison {comparison_id}") as db:
+            comparisons.vote(db, comparison_id, vote)
+
+    def judge(
+        self, turn_id: str, chunk: int, rank: int, verdict: Verdict | None, annotator: str = ""
+    ) -> None:
+        """Replaces what the annotator said of a passage; None takes it back.
+
+        The place is `Judgement`'s: index of the reply chunk, rank of the neighbour.
+        """
+        with self._writing(f"judging a passage of turn {turn_id}") as db:
+            judgements.judge(db, turn_id, chunk, rank, verdict, annotator)
+
+    def save_preset(self, preset: Preset) -> None:
+        """Adds or replaces the preset of this name; as the default it replaces another one."""
+        with self._writing(f"saving the preset {preset.name!r}") as db:
+            presets.save(db, preset)
+
+    def delete_preset(self, name: str) -> None:
+        with self._writing(f"deleting the preset {name!r}") as db:
+            presets.delete(db, name)
+
     @contextmanager
     def _writing(self, doing: str) -> Iterator[Database]:
         with self._lock, explained(doing, self.path):
@@ -143,6 +188,16 @@ class Log(Reader):
         n = db.execute(f"SELECT coalesce({place})", [turn.id]).fetchone()[0]
         db.table("turns").upsert({**rows.turn_row(turn, self._app_version), "n": n}, pk="id")
         _put_reply(db, turn.id, turn.reply)
+
+
+@contextmanager
+def _rewriting(db: Database, turn_id: str) -> Iterator[None]:
+    """Around the writing of a turn: what was said of it before must still be true after."""
+    before = effects.basis(db, turn_id)
+    yield
+    if before != effects.basis(db, turn_id):
+        effects.forget(db, turn_id)
+    judgements.drop_stale(db, turn_id)
 
 
 def _put_reply(db: Database, turn_id: str, reply: Reply) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from app.records import DetectorRun, Finding, Turn
-from app.store import rows, values
+from app.records import Comparison, DetectorRun, Finding, Judgement, Preset, Turn
+from app.store import comparisons, effects, judgements, migrations, presets, rows, values
 from app.store.connection import LogError, connect, explained
+from engine.attribution import Attribution
 
 _WORD = re.compile(r"\w+")
 _LIKE_SIGNS = re.compile(r"[%_\\]")
@@ -92,6 +93,24 @@ class Reader:
             found = db.query(_CONVERSATIONS.format(where=where), parameters)
             return tuple(Conversation(**row) for row in found)
 
+    def conversation(self, conversation_id: str) -> Conversation:
+        with self._reading(f"reading conversation {conversation_id}") as db:
+            sql = _CONVERSATIONS.format(where="c.id = :id")
+            found = next(db.query(sql, {"id": conversation_id}), None)
+            if found is None:
+                raise LogError(
+                    f"{self.path} has no conversation {conversation_id}; it may have been deleted"
+                )
+            return Conversation(**found)
+
+    def tree(self, conversation_id: str) -> tuple[Turn, ...]:
+        """All turns of a conversation, oldest first, so that a parent precedes its children."""
+        with self._reading(f"reading conversation {conversation_id}") as db:
+            ids = _ids(
+                db, "SELECT id FROM turns WHERE conversation_id = :id ORDER BY n", conversation_id
+            )
+            return tuple(self._turn(db, turn_id) for turn_id in ids)
+
     def turns(self, conversation_id: str, through: str | None = None) -> list[Turn]:
         """One branch of a conversation, first turn first: the newest, or the newest that passes
         through the turn `through`."""
@@ -138,6 +157,37 @@ class Reader:
             sql = 'SELECT * FROM findings WHERE turn_id = :id ORDER BY "start", "end", id'
             return tuple(values.finding_of(row) for row in db.query(sql, {"id": turn_id}))
 
+    def attribution(self, turn_id: str) -> Attribution | None:
+        """What the passages changed in a reply, if that was measured."""
+        with self._reading(f"reading the effects in turn {turn_id}") as db:
+            return effects.load(db, turn_id)
+
+    def comparisons(self, turn_id: str) -> tuple[Comparison, ...]:
+        """Comparisons of a turn with others, as either side, oldest first."""
+        with self._reading(f"reading the comparisons of turn {turn_id}") as db:
+            return comparisons.of_turn(db, turn_id)
+
+    def judgements(self, turn_id: str) -> tuple[Judgement, ...]:
+        """What people think of the passages of a turn, in the order of the reply."""
+        with self._reading(f"reading the judgements of turn {turn_id}") as db:
+            return judgements.of_turn(db, turn_id)
+
+    def presets(self) -> tuple[Preset, ...]:
+        """All presets by name."""
+        with self._reading("reading the presets") as db:
+            return tuple(presets.load(db))
+
+    def default_preset(self) -> Preset | None:
+        with self._reading("reading the default preset") as db:
+            return next(presets.load(db, "is_default"), None)
+
+    def shown_counts(self) -> dict[tuple[str, str], int]:
+        """How often each document was shown, by (source, title): once for every chunk of a reply
+        and every passage of it there."""
+        with self._reading("counting the passages that were shown") as db:
+            sql = "SELECT source, title, count(*) FROM neighbours GROUP BY source, title"
+            return {(source, title): times for source, title, times in db.execute(sql)}
+
     def _turn(self, db: Database, turn_id: str) -> Turn:
         key = {"id": turn_id}
         turn = next(db.query("SELECT * FROM turns WHERE id = :id", key), None)
@@ -153,6 +203,12 @@ class Reader:
         return values.turn_of(turn, tokens, chunks, list(neighbours))
 
     @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What this thread reads inside belongs together, whatever is written meanwhile."""
+        with self._reading("reading the log"):
+            yield
+
+    @contextmanager
     def _reading(self, doing: str) -> Iterator[Database]:
         """This thread's connection, inside a transaction: what is read belongs together."""
         with explained(doing, self.path):
@@ -165,6 +221,30 @@ class Reader:
                     self._readers.add(db)
             with db.atomic():
                 yield db
+
+
+def open_reader(path: Path) -> Reader:
+    """Reads a log that another process may be writing to; makes and changes nothing.
+
+    Raises LogError where there is no log, or not one that this version of the program wrote.
+    """
+    if not path.is_file():
+        raise LogError(
+            f"there is no log at {path} yet; it begins with the first turn: start the "
+            "application, or name the data directory that has it with --data DIRECTORY"
+        )
+    reader = Reader(path)
+    try:
+        with reader._reading("opening the log") as db:
+            if missing := migrations.lacking(db, path):
+                raise LogError(
+                    f"{path} was written by an older version of this program (it lacks "
+                    f"{', '.join(missing)}); start the application once, which brings it up to date"
+                )
+    except BaseException:
+        reader.close()
+        raise
+    return reader
 
 
 def _ids(db: Database, sql: str, key: str) -> list[str]:

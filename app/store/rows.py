@@ -35,7 +35,7 @@ def legible(text: str) -> str:
 
 def conversation_row(turn: Turn) -> Row:
     """The conversation that a first turn opens."""
-    return _storable(
+    return storable(
         {
             "id": turn.conversation,
             "title": title_of(turn.message),
@@ -55,13 +55,13 @@ def title_of(text: str) -> str:
 
 def model_row(model: Info) -> Row:
     row = asdict(model)
-    return _storable({"id": row.pop("fingerprint"), **row})
+    return storable({"id": row.pop("fingerprint"), **row})
 
 
 def turn_row(turn: Turn, app_version: str) -> Row:
     """A row of `turns` but for its place `n`."""
     settings, sampling = turn.settings, turn.settings.sampling
-    return _storable(
+    return storable(
         {
             "id": turn.id,
             "conversation_id": turn.conversation,
@@ -81,8 +81,8 @@ def turn_row(turn: Turn, app_version: str) -> Row:
             "seed": sampling.seed,
             "created": turn.created,
             "app_version": app_version,
-            "settings": _to_json(asdict(settings)),
-            "model": _to_json(asdict(turn.model)),
+            "settings": to_json(asdict(settings)),
+            "model": to_json(asdict(turn.model)),
             **reply_columns(turn.reply),
         }
     )
@@ -92,7 +92,7 @@ def reply_columns(reply: Reply) -> Row:
     """The columns of `turns` that grow while a reply is written."""
     done = reply.done
     logprobs = [float(token.logprob) for token in reply.tokens]
-    return _storable(
+    return storable(
         {
             "reply": reply.text,
             "n_tokens": len(reply.tokens),
@@ -101,20 +101,20 @@ def reply_columns(reply: Reply) -> Row:
             "first_token_ms": done and _milliseconds(done.seconds.get("first_token")),
             "total_ms": done and _milliseconds(done.seconds.get("total")),
             "done_reason": done and done.reason,
-            "timings": done and _to_json(dict(done.seconds)),
+            "timings": done and to_json(dict(done.seconds)),
         }
     )
 
 
 def tokens_row(turn_id: str, tokens: Sequence[TokenEvent]) -> Row:
-    return _storable(
+    return storable(
         {
             "turn_id": turn_id,
-            "ids": _to_json([token.id for token in tokens]),
-            "texts": _to_json([token.text for token in tokens]),
-            "logprobs": _to_json([token.logprob for token in tokens]),
-            "top": _to_json([token.top for token in tokens]),
-            "chunks": _to_json([token.chunk for token in tokens]),
+            "ids": to_json([token.id for token in tokens]),
+            "texts": to_json([token.text for token in tokens]),
+            "logprobs": to_json([token.logprob for token in tokens]),
+            "top": to_json([token.top for token in tokens]),
+            "chunks": to_json([token.chunk for token in tokens]),
         }
     )
 
@@ -125,7 +125,7 @@ def chunk_rows(turn_id: str, chunks: Sequence[ReplyChunk]) -> tuple[list[Row], l
     for place, chunk in enumerate(chunks):
         chunk_id = f"{turn_id}.{place}"
         rows.append(
-            _storable(
+            storable(
                 {
                     "id": chunk_id,
                     "turn_id": turn_id,
@@ -146,7 +146,7 @@ def chunk_rows(turn_id: str, chunks: Sequence[ReplyChunk]) -> tuple[list[Row], l
 
 
 def _neighbour_row(chunk_id: str, rank: int, neighbour: Neighbour) -> Row:
-    return _storable(
+    return storable(
         {
             "chunk_id": chunk_id,
             "rank": rank,
@@ -161,14 +161,14 @@ def _neighbour_row(chunk_id: str, rank: int, neighbour: Neighbour) -> Row:
             "position": int(neighbour.position),
             "start": int(neighbour.start),
             "end": int(neighbour.end),
-            "tokens": _to_json(neighbour.tokens),
-            "continuation_tokens": _to_json(neighbour.continuation_tokens),
+            "tokens": to_json(neighbour.tokens),
+            "continuation_tokens": to_json(neighbour.continuation_tokens),
         }
     )
 
 
 def run_row(turn_id: str, run: DetectorRun) -> Row:
-    return _storable(
+    return storable(
         {
             "turn_id": turn_id,
             "detector": run.detector,
@@ -181,7 +181,7 @@ def run_row(turn_id: str, run: DetectorRun) -> Row:
 
 
 def finding_row(turn_id: str, run_id: int, finding: Finding, created: str) -> Row:
-    return _storable(
+    return storable(
         {
             "run_id": run_id,
             "turn_id": turn_id,
@@ -193,7 +193,7 @@ def finding_row(turn_id: str, run_id: int, finding: Finding, created: str) -> Ro
             "explanation": finding.explanation,
             "start": int(finding.start),
             "end": int(finding.end),
-            "evidence": _to_json(dict(finding.evidence)),
+            "evidence": to_json(dict(finding.evidence)),
             "created": created,
         }
     )
@@ -203,11 +203,13 @@ def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 1)
 
 
-def _storable(row: Row) -> Row:
+def storable(row: Row) -> Row:
+    """The row with only valid Unicode in its texts."""
     return {name: valid(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
-def _to_json(value: object) -> str:
+def to_json(value: object) -> str:
+    """Compact JSON; may hold lone surrogates, which `storable` replaces."""
     try:
         return _dumps(value)
     except ValueError:  # an infinity or a not-a-number somewhere; rare, so looked for only now
@@ -215,7 +217,7 @@ def _to_json(value: object) -> str:
 
 
 def _dumps(value: object) -> str:
-    # Not escaped to ASCII: it can be read in a shell, and a surrogate stays visible to _storable.
+    # Not escaped to ASCII: it can be read in a shell, and a surrogate stays visible to storable.
     return json.dumps(
         value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
     )

@@ -13,7 +13,6 @@ Row = dict[str, Any]
 
 def turn_of(turn: Row, tokens: Row, chunks: Sequence[Row], neighbours: Sequence[Row]) -> Turn:
     """The turn that was saved, from its rows in their order."""
-    settings = json.loads(turn["settings"])
     done = None
     if turn["done_reason"] is not None:
         seconds = {name: float(value) for name, value in json.loads(turn["timings"]).items()}
@@ -32,7 +31,7 @@ def turn_of(turn: Row, tokens: Row, chunks: Sequence[Row], neighbours: Sequence[
             tuple(_chunk_of(row, shown[row["id"]]) for row in chunks),
             done,
         ),
-        settings=Settings(**settings | {"sampling": Sampling(**settings["sampling"])}),
+        settings=settings_of(turn["settings"]),
         model=Info(**json.loads(turn["model"])),
         database=turn["database_fingerprint"],
         finish=turn["finish"],
@@ -40,6 +39,26 @@ def turn_of(turn: Row, tokens: Row, chunks: Sequence[Row], neighbours: Sequence[
         passage=turn["passage"],
         error=turn["error"],
     )
+
+
+def settings_of(text: str) -> Settings:
+    """Settings from their JSON; what an older program did not write has its default."""
+    stored = json.loads(text)
+    stored["sampling"] = Sampling(**stored["sampling"])
+    stored["pinned"] = tuple(_pinned_of(row) for row in stored.get("pinned", ()))
+    stored["without"] = tuple(stored.get("without", ()))
+    return Settings(**stored)
+
+
+def _pinned_of(row: Row) -> Neighbour:
+    distance = row["distance"]
+    changed = {
+        "tokens": tuple(row["tokens"]),
+        "continuation_tokens": tuple(row["continuation_tokens"]),
+        "distance": None if distance is None else float(distance),  # JSON has "inf" as text
+        "overlap": float(row["overlap"]),
+    }
+    return Neighbour(**row | changed)
 
 
 def _tokens_of(row: Row) -> Iterable[TokenEvent]:
