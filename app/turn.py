@@ -1,17 +1,29 @@
 """One chat turn, headless: render -> generate -> detect -> save. Yields events as they happen."""
 
-import re
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 
+from app.changes import Change
 from app.failures.detectors import run_detectors
 from app.failures.loops import tail_loop
+from app.prompt import (
+    LaidOut,
+    cleaned,
+    fit,
+    laid_out,
+    past_of,
+    prompt_of,
+    whole_sentences,
+)
 from app.records import DetectorRun, Finish, Settings, Turn
+from app.replay import Replay, check_replayable, failed_in, replay, shown_in
+from app.request import Draw, drawn, request_of
 from app.store.connection import LogError
 from app.store.ids import new_id, now
 from app.store.log import Log
+from app.variants import vary
 from engine.protocol import (
     ChunkEvent,
     DoneEvent,
@@ -22,14 +34,11 @@ from engine.protocol import (
     Segment,
     TokenEvent,
 )
-from prompts.dialogue import STOP, exchange
-from retrieval.protocol import Neighbour, Retrieve
+from retrieval.protocol import EncodeOffsets, Neighbour, Retrieve
 
 MESSAGE_LIMIT = 20_000  # characters; far beyond any context of ours, short enough to handle at once
 PROGRESS_SECONDS = 1.0
 LOOP_EVERY = 8  # tokens between two looks at whether the reply runs away in a loop
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029]|[\ud800-\udfff]")
-_SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s|$)")
 
 
 class BadMessage(ValueError):
@@ -62,14 +71,26 @@ def clean_message(text: str) -> str:
             f"the message has {len(text):,} characters; the limit is {MESSAGE_LIMIT:,}: shorten "
             "it, or add a long text to the library instead, with: python app.py ingest FILE"
         )
-    text = _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    text = cleaned(text)
     if not text:
         raise BadMessage("the message is empty; write a question first")
     return text
 
 
+@dataclass(frozen=True)
+class Against:
+    """What a reply is compared with: another turn, and the change from that in words."""
+
+    turn: str
+    change: str
+
+
 class Turns:
-    """Runs turns with one engine and one log. `retrieve` also finds in-context passages."""
+    """Runs turns with one engine and one log.
+
+    `retrieve` also finds the passages for prompts, `draw` those of `Settings.random`, and
+    `encode_offsets` is the tokenizer's, for pasted passages.
+    """
 
     def __init__(
         self,
@@ -78,9 +99,12 @@ class Turns:
         *,
         retrieve: Retrieve | None = None,
         database: Callable[[], str] = lambda: "",
+        draw: Draw | None = None,
+        encode_offsets: EncodeOffsets | None = None,
     ):
         self._engine, self._log, self._retrieve, self._database = engine, log, retrieve, database
-        self._waiting: dict[str, tuple[Turn, tuple[DetectorRun, ...]]] = {}
+        self._draw, self._encode_offsets = draw, encode_offsets
+        self._waiting: dict[str, Callable[[], object]] = {}  # writes to the log, in their order
         self._waiting_lock = threading.Lock()
 
     def run(
@@ -94,12 +118,69 @@ class Turns:
         """Writes the reply to a message: Started, the engine's events, Finished.
 
         Closing the iterator stops the reply; what there is of it is saved as "stopped". Raises
-        BadMessage, PromptTooLong and LogError (an unknown parent) before anything is recorded.
+        BadMessage, BadTemplate, PromptTooLong, NoPassages and LogError (an unknown parent) before
+        anything is recorded.
         """
+        yield from self._write(message, settings, conversation, parent)
+
+    def vary(self, turn_id: str, change: Change) -> Generator[TurnEvent, None, None]:
+        """Writes another reply to a logged turn's message, with one thing changed, as its sibling.
+
+        As `run`; the log has the comparison of the two when Finished comes. Raises BadChange too.
+        """
+        turn = self._log.turn(turn_id)
+        variant = vary(
+            turn, change, encode_offsets=self._encode_offsets, presets=self._log.presets()
+        )
+        words = variant.change
+        if turn.model.fingerprint != self._engine.info.fingerprint:
+            words += ", and with other weights"
+        if turn.settings.retrieve and turn.database != self._database():
+            words += ", and from passages that have changed since"
+        yield from self._write(
+            turn.message, variant.settings, turn.conversation, turn.parent,
+            passage=variant.passage, against=Against(turn.id, words),
+        )  # fmt: skip
+
+    def replay(self, turn_id: str) -> Generator[Event | Replay, None, None]:
+        """Writes a logged turn again, compares it, and records nothing; see `app.replay`.
+
+        The passages are searched again where they are the same as then, else the logged ones are
+        shown. Raises NotReplayable, LogError, and what `run` raises.
+        """
+        turn = self._log.turn(turn_id)
+        check_replayable(turn, self._engine.info)
+        pinned = turn.settings.retrieve and turn.database != self._database()
+        shown = shown_in(turn) if pinned else self._drawn(turn.settings) | failed_in(turn)
+        yield from replay(turn, self._request(turn, shown), self._engine, pinned=pinned)
+
+    def prompt(
+        self, message: str, settings: Settings, parent: str | None = None
+    ) -> tuple[Segment, ...]:
+        """What the model would read to reply to a message. Raises as `run`, but PromptTooLong."""
         message = clean_message(message)
-        past = self._past(parent, settings.history)
+        past = past_of(self._log, parent, settings.history)
         passage = self._passage(message, settings)
-        request = self._request(message, passage, past, settings)
+        return fit(message, passage, past, settings, self._engine.info, self._engine.count)
+
+    def laid_out(self, message: str, settings: Settings, parent: str | None = None) -> LaidOut:
+        """The pieces of `prompt` with their tokens, as they lie in the context."""
+        segments = self.prompt(message, settings, parent)
+        return laid_out(segments, self._engine.info, self._engine.count)
+
+    def _write(
+        self,
+        message: str,
+        settings: Settings,
+        conversation: str | None,
+        parent: str | None,
+        passage: str | None = None,
+        against: Against | None = None,
+    ) -> Generator[TurnEvent, None, None]:
+        """Runs a turn. `passage` is the one for the prompt, None to choose it."""
+        message = clean_message(message)
+        if passage is None:
+            passage = self._passage(message, settings)
         turn = Turn(
             id=new_id(),
             conversation=conversation or new_id(),
@@ -113,7 +194,7 @@ class Turns:
             created=now(),
             passage=passage,
         )
-        events = self._engine.generate(request)
+        events = self._engine.generate(self._request(turn, self._drawn(settings)))
         first = next(events)  # raises PromptTooLong before anything is recorded
         logged = self._try(lambda: self._log.start(turn)) == ""
         seen: list[Event] = [first]
@@ -144,7 +225,7 @@ class Turns:
             getattr(events, "close", lambda: None)()
             turn = replace(turn, reply=Reply.of(seen), finish=finish, error=error)
             runs = run_detectors(turn)
-            unsaved = self._save(turn, runs)
+            unsaved = self._save(turn, runs, against)
         yield Finished(turn, runs, unsaved)
 
     def save_waiting(self) -> str:
@@ -152,19 +233,22 @@ class Turns:
         still cannot, or ""."""
         problems = []
         with self._waiting_lock:
-            for id, (turn, runs) in list(self._waiting.items()):
-                if problem := self._try(lambda t=turn, r=runs: self._log.save(t, r)):
+            for key, write in list(self._waiting.items()):
+                if problem := self._try(write):
                     problems.append(problem)
                 else:
-                    del self._waiting[id]
+                    del self._waiting[key]
         return problems[0] if problems else ""
 
-    def _save(self, turn: Turn, runs: tuple[DetectorRun, ...]) -> str:
+    def _save(self, turn: Turn, runs: tuple[DetectorRun, ...], against: Against | None) -> str:
         with self._waiting_lock:
-            self._waiting[turn.id] = (turn, runs)
+            self._waiting[turn.id] = lambda: self._log.save(turn, runs)
+            if against is not None:
+                a, change = against.turn, against.change
+                self._waiting[f"{a} {turn.id}"] = lambda: self._log.compare(a, turn.id, change)
         return self.save_waiting()
 
-    def _try(self, write: Callable[[], None]) -> str:
+    def _try(self, write: Callable[[], object]) -> str:
         """Writes to the log; a failure must not end the reply, so it is returned as text."""
         try:
             write()
@@ -172,65 +256,19 @@ class Turns:
             return str(problem)
         return ""
 
-    def _past(self, parent: str | None, count: int) -> list[Turn]:
-        """The last `count` turns up to `parent`, oldest first."""
-        past: list[Turn] = []
-        while parent is not None and len(past) < max(count, 1):
-            past.insert(0, self._log.turn(parent))
-            parent = past[0].parent
-        return past[-count:] if count else []
-
     def _passage(self, message: str, settings: Settings) -> str:
-        if not (settings.in_context and settings.retrieve and self._retrieve):
+        """The passage for the prompt: the first of those that are shown beside it."""
+        if not (settings.in_context and settings.retrieve):
             return ""
-        found = self._retrieve(message, 1)
+        if settings.pinned or settings.random:
+            found = settings.pinned or self._drawn(settings)[0]
+        else:
+            best = self._retrieve(message, 1) if self._retrieve else ()
+            found = [n for n in best if n.chunk_id not in settings.without]
         return whole_sentences(found[0]) if found else ""
 
-    def _request(
-        self, message: str, passage: str, past: Sequence[Turn], settings: Settings
-    ) -> Request:
-        """The request with as many earlier exchanges as fit beside the reply."""
-        room = self._engine.info.context - settings.sampling.max_tokens
-        segments = render(message, passage, past)
-        while past and sum(map(self._size, segments)) > room:
-            past = past[1:]
-            segments = render(message, passage, past)
-        return Request(
-            prompt=tuple(segments),
-            query=message,
-            sampling=settings.sampling,
-            stop=STOP,
-            retrieve=settings.retrieve,
-            k=settings.k,
-            follow=settings.follow,
-        )
+    def _drawn(self, settings: Settings) -> dict[int, tuple[Neighbour, ...]]:
+        return drawn(settings, self._engine.info, self._draw)
 
-    def _size(self, segment: Segment) -> int:
-        """Tokens of a segment, with the most padding that it can take."""
-        if segment.tokens is not None:
-            return len(segment.tokens)
-        return self._engine.count(segment.text) + (63 if segment.ends_chunk else 0)
-
-
-def render(message: str, passage: str, past: Sequence[Turn]) -> list[Segment]:
-    """The prompt: earlier exchanges with the neighbours they were written under, then this one."""
-    segments: list[Segment] = []
-    for turn in past:
-        text = exchange(turn.message, turn.passage, first=not segments)
-        segments.append(Segment(text, ends_chunk=True))
-        if turn.reply.tokens:
-            tokens = tuple(t.id for t in turn.reply.tokens)
-            shown = tuple(c.neighbours for c in turn.reply.chunks)
-            segments.append(Segment(turn.reply.text, tokens=tokens, shown=shown))
-    text = exchange(message, passage, first=not segments)
-    return [*segments, Segment(text, ends_chunk=True)]
-
-
-def whole_sentences(neighbour: Neighbour) -> str:
-    """A passage and its continuation, from the first to the last whole sentence in them."""
-    text = f"{neighbour.text}{neighbour.continuation}"
-    ends = [m.end() for m in _SENTENCE_END.finditer(text)]
-    if not ends:
-        return text.strip()
-    start = 0 if neighbour.start == 0 or len(ends) < 2 else ends[0]
-    return text[start : ends[-1]].strip()
+    def _request(self, turn: Turn, shown: Mapping[int, tuple[Neighbour, ...]]) -> Request:
+        return request_of(turn, prompt_of(self._log, turn, self._engine.count), shown)
