@@ -54,14 +54,16 @@ def test_no_reply_makes_a_detector_fail(toy_turn: Build, text: str, finish: str)
         assert run.status != "error", run.message
         for finding in run.findings:
             assert finding.quote == text[finding.start : finding.end]
-            assert finding.kind.split(".")[0] == run.detector
+            assert f"{finding.kind}.".startswith(f"{run.detector}.")
 
 
 def test_a_looping_reply_is_found_and_a_plain_one_is_clean(toy_turn: Build):
     loop = "It is a tide. " + "The sea comes in and goes out. " * 6
     found = {f.kind for run in run_detectors(toy_turn(loop)) for f in run.findings}
     assert "repetition.loop" in found
-    assert [run.status for run in run_detectors(toy_turn("It is a tide."))] == ["ok"] * 3
+    runs = run_detectors(toy_turn("It is a tide."))
+    assert [run.findings for run in runs] == [()] * len(DETECTORS)
+    assert [run.detector for run in runs if run.status == "skipped"] == ["copy.database"]
 
 
 def test_findings_do_not_depend_on_how_the_turn_was_asked_for(toy_turn: Build):

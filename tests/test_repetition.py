@@ -189,8 +189,8 @@ def test_copies_between_fresh_text_are_found_by_their_sequences(toy_turn: Build)
     assert "occurred before" in finding.explanation
 
 
-def test_sequences_are_not_counted_below_forty_words(toy_turn: Build):
-    text = f"{LOOP_UNIT} one. " + f"{LOOP_UNIT} two. {LOOP_UNIT} three."
+def test_sequences_are_not_counted_below_twenty_four_words(toy_turn: Build):
+    text = f"{LOOP_UNIT} one. {LOOP_UNIT} two."
     assert "repetition.ngram" not in findings(toy_turn, text)
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -22,12 +23,17 @@ class Words:
 
     @classmethod
     def of(cls, text: str) -> "Words":
-        found = list(_WORD.finditer(text))
-        return cls(text, tuple(m.group().casefold() for m in found), tuple(m.span() for m in found))
+        return _read(text)
 
     def span(self, first: int, last: int) -> tuple[int, int]:
         """Code points of the words [first, last)."""
         return self.spans[first][0], self.spans[last - 1][1]
+
+
+@lru_cache(maxsize=64)  # several detectors read the same reply
+def _read(text: str) -> Words:
+    found = list(_WORD.finditer(text))
+    return Words(text, tuple(m.group().casefold() for m in found), tuple(m.span() for m in found))
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,23 @@ def tail_loop(items: Sequence[Hashable]) -> tuple[int, int] | None:
     return found
 
 
+def _periods(folded: Sequence[str], limit: int) -> list[int]:
+    """Distances at which four words in a row come again: every run has its period among them.
+
+    The distance to the last place of the same four words counts and that to the place before it,
+    so a unit in which all sequences of four words stand three times can escape.
+    """
+    found: set[int] = set()
+    last: dict[tuple[str, ...], tuple[int, int]] = {}
+    words = tuple(folded)
+    for i in range(len(words) - 3):
+        gram = words[i : i + 4]
+        near, far = last.get(gram, (-MAX_PERIOD, -MAX_PERIOD))
+        found.update((i - near, i - far))
+        last[gram] = i, near
+    return sorted(period for period in found if period <= limit)
+
+
 def tandem_runs(
     folded: Sequence[str],
     *,
@@ -86,7 +109,7 @@ def tandem_runs(
     numbers: dict[str, int] = {}
     ids = np.array([numbers.setdefault(word, len(numbers)) for word in folded], dtype=np.int64)
     runs = []
-    for period in range(1, min(MAX_PERIOD, len(ids) // copies) + 1):
+    for period in _periods(folded, min(MAX_PERIOD, len(ids) // copies)):
         same = np.concatenate(([False], ids[period:] == ids[:-period], [False]))
         edges = np.flatnonzero(same[1:] != same[:-1])  # in turn where equality begins and ends
         least = max(copies * period, length_of_one if period == 1 else length)
