@@ -14,16 +14,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from app.effects import Effects, thresholds_of
+from app.jobs import Jobs
 from app.records import Settings
 from app.settings import VERSION, Options
 from app.store.log import Log
 from app.turn import Turns
+from engine.attribution import Thresholds
 from engine.card import CheckpointError, read_card
 from engine.protocol import Engine, Info, Sampling
-from retrieval.protocol import Retrieve
+from retrieval.protocol import EncodeOffsets, Retrieve
 
-if TYPE_CHECKING:  # it brings jax, which takes seconds
+if TYPE_CHECKING:  # they bring jax, which takes seconds
     from app.passages import Passages
+    from engine.local import LocalEngine
 
 
 class StartError(RuntimeError):
@@ -52,9 +56,13 @@ class Application:
         self.status = Status("loading", "Starting")
         self.engine: Engine | None = None
         self.passages: Passages | None = None
+        self.jobs = Jobs(log.path.parent / "uploads", lambda: self.passages)
         self.card: dict[str, Any] = {}
+        self.thresholds: Thresholds | None = None  # of the effects that have a word
+        self.encode_offsets: EncodeOffsets | None = None  # the tokenizer's, once it is loaded
         self.release: Callable[[], None] = lambda: None  # of the data directory
         self._turns: Turns | None = None
+        self._effects: Effects | None = None
 
     @property
     def turns(self) -> Turns:
@@ -62,6 +70,13 @@ class Application:
         if self._turns is None:
             raise NotReady(f"{self.status.message}; try again when the model is ready")
         return self._turns
+
+    @property
+    def effects(self) -> Effects:
+        """Raises NotReady until the model is loaded."""
+        if self._effects is None:
+            raise NotReady(f"{self.status.message}; try again when the model is ready")
+        return self._effects
 
     @property
     def info(self) -> Info | None:
@@ -73,14 +88,21 @@ class Application:
         retrieve: Retrieve | None,
         database: Callable[[], str] = lambda: "",
         passages: "Passages | None" = None,
+        encode_offsets: EncodeOffsets | None = None,
     ) -> None:
         """Makes the application ready with an engine."""
-        self.engine, self.passages = engine, passages
-        self._turns = Turns(engine, self.log, retrieve=retrieve, database=database)
+        self.engine, self.passages, self.encode_offsets = engine, passages, encode_offsets
+        draw = passages.draw if passages else None
+        self._turns = Turns(
+            engine, self.log, retrieve=retrieve, database=database, draw=draw,
+            encode_offsets=encode_offsets,
+        )  # fmt: skip
+        self._effects = Effects(engine, self.log, draw or (lambda count, seed: ()))
         self.status = Status("ready", f"Ready: {engine.info.preset}")
 
     def close(self) -> None:
-        """Closes the log and lets go of the data directory."""
+        """Stops adding documents, closes the log and lets go of the data directory."""
+        self.jobs.close()
         self.log.close()
         self.release()
 
@@ -116,6 +138,7 @@ def open_application(options: Options) -> Application:
             card = {}  # loading will fail and say so where the model is needed
         application = Application(log, defaults_of(card))
         application.card = card
+        application.thresholds = thresholds_of(card)
         application.release = partial(os.close, descriptor)
         opened.pop_all()
     return application
@@ -136,7 +159,7 @@ def load(
     application: Application,
     options: Options,
     report: Callable[[str, int, int], None] | None = None,
-) -> None:
+) -> "LocalEngine":
     """Loads the model, opens or builds the passage database, compiles. Seconds to a minute.
 
     The status follows, and `report` if given. Raises CheckpointError, TokenizerError,
@@ -166,7 +189,10 @@ def load(
     say("Compiling the model; later starts are faster")
     engine.warm_up()
     passages.retrieve("warm up", 1)
-    application.attach(engine, passages.retrieve, passages.fingerprint, passages)
+    application.attach(
+        engine, passages.retrieve, passages.fingerprint, passages, engine.tokenizer.encode_offsets
+    )
+    return engine
 
 
 def prepare_jax(options: Options) -> None:

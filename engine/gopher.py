@@ -66,7 +66,11 @@ class Gopher(nnx.Module):
 
     def __call__(self, tokens: jax.Array, valid: jax.Array | None = None) -> jax.Array:
         """tokens [B T] -> logits float32 [B T V]"""
-        return self.embedding.read(self.hidden(tokens, valid)[0])
+        return self.read(self.hidden(tokens, valid)[0])
+
+    def read(self, x: jax.Array) -> jax.Array:
+        """Normed stream [... D] -> logits float32 [... V]"""
+        return self.embedding.read(x)
 
     def position_tables(self, slots: int) -> tuple[jax.Array, ...]:
         """Projected position keys for cached decoding, one [2S N H] a layer, constant at inference.
@@ -78,30 +82,38 @@ class Gopher(nnx.Module):
 
     def step(
         self,
-        token: jax.Array,
+        tokens: jax.Array,
         at: jax.Array,
         cache: Sequence[KeysValues],
         valid: jax.Array,
         tables: Sequence[jax.Array],
         between: Between | None = None,
     ) -> tuple[jax.Array, tuple[KeysValues, ...]]:
-        """One token a sequence: token [B] at slot `at` [] -> normed stream [B D] and the cache.
+        """Consecutive tokens [B Q] at slots `at` [] and on -> normed stream [B Q D] and the cache.
 
-        `valid` [B S] says which slots hold a real token, `at` among them.
+        `valid` [B S] says which slots hold a real token, the new ones among them. S may be less
+        than the slots that the tables were made for. Where `between` makes the stream a larger
+        batch, a cache of one sequence is shared by all of them.
         """
-        S = valid.shape[1]
-        mask = (valid & (jnp.arange(S) <= at))[:, None, :]  # [B 1 S]
-        x = self.embedding(token[:, None])  # [B 1 D]
+        Q, S = tokens.shape[1], valid.shape[1]
+        mask = valid[:, None, :] & (jnp.arange(S) <= at + jnp.arange(Q)[:, None])  # [B Q S]
+        x = self.embedding(tokens)
         new = []
         for i, (block, (k, v), table) in enumerate(zip(self.blocks, cache, tables, strict=True)):
             y = block.norm1(x)
             k1, v1 = block.attention.keys_values(y)
-            k = jax.lax.dynamic_update_slice_in_dim(k, k1.astype(k.dtype), at, axis=1)
-            v = jax.lax.dynamic_update_slice_in_dim(v, v1.astype(v.dtype), at, axis=1)
-            r = jax.lax.dynamic_slice_in_dim(table, S - 1 - at, S)  # distances at .. at-S+1
+            k, v = _put(k, k1, at), _put(v, v1, at)
+            first = table.shape[0] // 2 - Q - at  # of the distances at+Q-1 .. at-S+1
+            r = jax.lax.dynamic_slice_in_dim(table, first, Q + S - 1)
             x = x + block.attention(y, k, v, r, mask)
             if between is not None:
                 x = between(i, x)
             x = x + block.mlp(block.norm2(x))
             new.append((k, v))
-        return self.norm(x)[:, 0], tuple(new)
+        return self.norm(x), tuple(new)
+
+
+def _put(slots: jax.Array, new: jax.Array, at: jax.Array) -> jax.Array:
+    """slots [B S N H] with new [B' Q N H] from slot `at` on, B 1 or B' -> [B' S N H]"""
+    slots = jnp.broadcast_to(slots, (new.shape[0], *slots.shape[1:]))
+    return jax.lax.dynamic_update_slice_in_dim(slots, new.astype(slots.dtype), at, axis=1)

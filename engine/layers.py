@@ -131,11 +131,20 @@ class RelativeAttention(nnx.Module):
         mask: jax.Array,
         repeats: int = 1,
     ) -> jax.Array:
-        """x [... Q D], k and v [... K N H], r [W N H], mask [... Q K] bool -> [... Q D]
+        """What x [... Q D] reads from v [... K N H], see `weights` -> [... Q D]
+
+        A query whose mask is empty gets exactly 0.
+        """
+        return self.read(self.weights(x, k, r, mask, repeats), v)
+
+    def weights(
+        self, x: jax.Array, k: jax.Array, r: jax.Array, mask: jax.Array, repeats: int = 1
+    ) -> jax.Array:
+        """x [... Q D], k [... K N H], r [W N H], mask [... Q K] bool -> [... N Q K]
 
         r holds the position keys of `distances(Q, K)`, see `relative_scores`. With `repeats` the
-        keys are that many sources one after the other, each at the same distances. A query whose
-        mask is empty gets exactly 0.
+        keys are that many sources one after the other, each at the same distances. A query's
+        weights add up to 1, or are all 0 where its mask is empty.
         """
         q = self._split(self.q(x))
         content = jnp.einsum("...QNH,...KNH->...NQK", q + self.content_bias[...], k)
@@ -145,6 +154,9 @@ class RelativeAttention(nnx.Module):
         scores = (content + position).astype(jnp.float32) * self.head_dim**-0.5
         seen = mask[..., None, :, :]
         weights = jax.nn.softmax(jnp.where(seen, scores, MASKED), axis=-1)
-        weights = jnp.where(seen.any(-1, keepdims=True), weights, 0.0).astype(v.dtype)
+        return jnp.where(seen.any(-1, keepdims=True), weights, 0.0).astype(k.dtype)
+
+    def read(self, weights: jax.Array, v: jax.Array) -> jax.Array:
+        """weights [... N Q K], v [... K N H] -> [... Q D]"""
         y = jnp.einsum("...NQK,...KNH->...QNH", weights, v)
         return self.o(y.reshape(*y.shape[:-2], self.heads * self.head_dim))

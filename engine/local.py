@@ -9,9 +9,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as SearchTimeout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -21,6 +23,7 @@ from engine.layout import Layout, lay_out, passages_of
 from engine.presets import preset
 from engine.protocol import (
     ChunkEvent,
+    ChunkScores,
     DoneEvent,
     Event,
     Info,
@@ -28,10 +31,13 @@ from engine.protocol import (
     Reason,
     Request,
     Sampling,
+    Scoring,
+    Segment,
     TokenEvent,
 )
 from engine.retro import Cache, Passages
 from engine.sampling import Choice, draw_of
+from engine.scoring import Scorer, chunks_of
 from engine.streaming import TextStream
 from engine.tokenizer import EOS, PAD, Tokenizer
 from retrieval.protocol import Neighbour, Retrieve
@@ -57,7 +63,8 @@ class LocalEngine:
         self._decoding = compile_decoding(self._preset, self._preset.context)
         self._weights = freeze(dict(arrays))
         self._tables = self._decoding.tables(self._weights)
-        self._turn = threading.Lock()
+        self._scorer = Scorer(self._preset, self._decoding, self._weights, self._tables)
+        self._turn, self._next = threading.Lock(), threading.Lock()
         self._search = ThreadPoolExecutor(1, thread_name_prefix="search")
 
     @classmethod
@@ -83,6 +90,12 @@ class LocalEngine:
     def info(self) -> Info:
         return self._info
 
+    @property
+    def device(self) -> str:
+        """Where it computes, and in what numbers."""
+        array = jax.tree.leaves(self._weights)[0]
+        return f"{min(array.devices(), key=str).device_kind}, {array.dtype}"
+
     def count(self, text: str) -> int:
         return len(self.tokenizer.encode(text))
 
@@ -97,6 +110,11 @@ class LocalEngine:
         for found in (None, {}):
             _, cache = self.step(cache, token, found)
 
+    def warm_up_scores(self) -> None:
+        """The same for scoring short replies."""
+        M, none = self._preset.chunk, ((), ())
+        self.score(Scoring((Segment("", tokens=(PAD,) * M),), (PAD,) * (M + 1), none, (none, ())))
+
     def generate(self, request: Request) -> Iterator[Event]:
         """Streams a reply; see `engine.protocol.Engine`."""
         layout = lay_out(request.prompt, self.tokenizer.encode, self._preset.chunk)
@@ -106,8 +124,39 @@ class LocalEngine:
                 f"the prompt takes {size} tokens with padding, this model 1 to {slots - 1}; "
                 "shorten the message or start a new conversation"
             )
-        with self._turn:
+        with self._in_turn():
             yield from self._write(request, layout)
+
+    def score(self, scoring: Scoring) -> tuple[ChunkScores, ...]:
+        """Scores a finished reply; see `engine.protocol.Engine`.
+
+        A reply that is asked for meanwhile waits for one batch of one chunk, not for all.
+        """
+        M, context = self._preset.chunk, self._preset.context
+        chunks = list(chunks_of(scoring, M))
+        layout = lay_out(scoring.prompt, self.tokenizer.encode, M)
+        size, reply = len(layout.tokens), len(chunks) * M
+        if size + len(scoring.tokens) > context:
+            raise PromptTooLong(
+                f"the prompt takes {size} tokens with padding and the reply {len(scoring.tokens)}, "
+                f"together more than the {context} of this model"
+            )
+        if not size or size % M:
+            raise ValueError(f"the prompt takes {size} tokens; it must end a chunk of {M}")
+        with self._in_turn():
+            cache = self._scorer.start(self.prefill(layout, reserve=reply)[1], reply)
+        last = int(layout.tokens[-1])
+        return tuple(self._scorer.score(cache, last, chunks, self._in_turn))
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """The model is one caller's at a time; who gives it back waits behind who is waiting."""
+        with self._next:
+            self._turn.acquire()
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def _write(self, request: Request, layout: Layout) -> Iterator[Event]:
         start = time.monotonic()
@@ -172,20 +221,29 @@ class LocalEngine:
         return TokenEvent(int(choice.token[0]), "", logprob, named, chunk)
 
     def _find(self, request: Request, chunk: int, query: str) -> ChunkEvent:
-        """The neighbours for a reply chunk: pinned, searched, or none."""
-        if chunk in request.pinned:
-            return ChunkEvent(chunk, query, tuple(request.pinned[chunk]), 0.0)
-        if not request.retrieve or self._retrieve is None or self._preset.retrieval is None:
+        """The neighbours for a reply chunk: pinned, or those shown always and then found ones."""
+        if self._preset.retrieval is None:
             return ChunkEvent(chunk, "", (), 0.0)
+        k = self._preset.retrieval.neighbours
+        if chunk in request.pinned:
+            return ChunkEvent(chunk, query, tuple(request.pinned[chunk])[:k], 0.0)
+        k = min(k, request.k)
+        always = request.always[:k]
+        if not request.retrieve or self._retrieve is None or len(always) == k:
+            return ChunkEvent(chunk, "", always, 0.0)
         start, error, found = time.monotonic(), None, ()
         try:
-            job = self._search.submit(self._retrieve, query, request.k)
+            job = self._search.submit(self._retrieve, query, k)
             found = tuple(job.result(SEARCH_SECONDS))
         except SearchTimeout:
             error = f"the search took longer than {SEARCH_SECONDS:.0f} s; written without passages"
         except Exception as problem:  # a broken search must not end the reply
             error = f"the search failed ({problem}); written without passages"
-        return ChunkEvent(chunk, query, found, round(time.monotonic() - start, 4), error)
+        taken = {n.chunk_id for n in always}
+        found = tuple(n for n in found if n.chunk_id not in taken)[: k - len(always)]
+        found = tuple(n for n in found if n.chunk_id not in request.without)
+        seconds = round(time.monotonic() - start, 4)
+        return ChunkEvent(chunk, query, (*always, *found), seconds, error)
 
     def prefill(self, layout: Layout, reserve: int) -> tuple[Logits, Cache]:
         """Runs a prompt: whole chunks at once, in a bucket padded at the far left, then the rest.

@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from engine.encoder import NeighbourEncoder
 from engine.gopher import Gopher, KeysValues
-from engine.layers import MLP, Embedding, RelativeAttention, RMSNorm, distances
+from engine.layers import RelativeAttention, RMSNorm, distances
 from engine.presets import Preset, Retrieval
 
 
@@ -21,6 +22,13 @@ class Passages(NamedTuple):
 
     tokens: Any  # [B L K R] int32, NumPy or JAX
     valid: Any  # [B L K R] bool
+
+
+class Chunks(NamedTuple):
+    """The whole chunks of a sequence as the full pass leaves them."""
+
+    rows: jax.Array  # [B L M D], their stream where the encoder reads it
+    encoded: jax.Array | None  # [B L K R D'], their neighbours; None without passages
 
 
 class Encoded(NamedTuple):
@@ -45,65 +53,6 @@ class Cache(NamedTuple):
     at: jax.Array  # [] int32, the next slot
     rows: jax.Array  # [B M D] the current chunk's stream where the encoder reads it
     encoded: Encoded  # neighbours of the last complete chunk
-
-
-class EncoderBlock(nnx.Module):
-    """Bidirectional self-attention, cross-attention to the chunk in some layers, MLP."""
-
-    def __init__(self, s: Retrieval, decoder: int, crosses: bool, eps: float, rngs: nnx.Rngs):
-        out = 0.02 / math.sqrt(2 * s.depth)
-        self.norm1 = RMSNorm(s.width, eps)
-        self.attention = RelativeAttention(
-            s.width, s.width, s.heads, s.head_dim, out_scale=out, rngs=rngs
-        )
-        self.crosses = crosses
-        if crosses:
-            self.norm_chunk = RMSNorm(decoder, eps)
-            self.norm_cross = RMSNorm(s.width, eps)
-            self.cross = RelativeAttention(
-                s.width, decoder, s.heads, s.head_dim, out_scale=out, rngs=rngs
-            )
-        self.norm2 = RMSNorm(s.width, eps)
-        self.mlp = MLP(s.width, s.ffw, out_scale=out, rngs=rngs)
-
-    def __call__(
-        self, e: jax.Array, valid: jax.Array, chunk: jax.Array, chunk_valid: jax.Array
-    ) -> jax.Array:
-        """e [B L K R D], valid [B L K R], chunk [B L M D'], chunk_valid [B L M]"""
-        R, M = e.shape[-2], chunk.shape[-2]
-        y = self.norm1(e)
-        r = self.attention.position_keys(distances(R, R))
-        both = jnp.broadcast_to(valid[..., None, :], (*valid.shape, R))
-        e = e + self.attention(y, *self.attention.keys_values(y), r, both)
-        if self.crosses:
-            k, v = self.cross.keys_values(self.norm_chunk(chunk)[:, :, None])  # [B L 1 M N H]
-            r = self.cross.position_keys(distances(R, M))
-            seen = jnp.broadcast_to(chunk_valid[:, :, None, None, :], (*valid.shape, M))
-            e = e + self.cross(self.norm_cross(e), k, v, r, seen)
-        return e + self.mlp(self.norm2(e))
-
-
-class NeighbourEncoder(nnx.Module):
-    """Encodes each neighbour, conditioned on the chunk that retrieved it (RETRO, section 2.3)."""
-
-    def __init__(self, p: Preset, s: Retrieval, *, rngs: nnx.Rngs):
-        if not s.shared_embedding:
-            self.embedding = Embedding(p.vocab, s.width, rngs=rngs)
-        self.blocks = nnx.List(
-            [
-                EncoderBlock(s, p.width, i + 1 in s.cross, p.norm_eps, rngs)
-                for i in range(s.depth)
-            ]
-        )  # fmt: skip
-        self.norm = RMSNorm(s.width, p.norm_eps)
-
-    def __call__(
-        self, e: jax.Array, valid: jax.Array, chunk: jax.Array, chunk_valid: jax.Array
-    ) -> jax.Array:
-        """Embedded neighbours e [B L K R D], the chunks' stream [B L M D'] -> [B L K R D]"""
-        for block in self.blocks:
-            e = block(e, valid, chunk, chunk_valid)
-        return self.norm(e)
 
 
 class ChunkedCrossAttention(nnx.Module):
@@ -139,7 +88,7 @@ class ChunkedCrossAttention(nnx.Module):
         (B, T, D), L, M = x.shape, e.shape[1], self.chunk
         shifted = jnp.pad(x[:, M - 1 :], ((0, 0), (0, L * M - (T - M + 1)), (0, 0)))
         k, v = self.keys_values(e)
-        y = self._attend(shifted.reshape(B, L, M, D), k, v, self.position_table(), valid)
+        y, _ = self._attend(shifted.reshape(B, L, M, D), k, v, self.position_table(), valid)
         return jnp.pad(y.reshape(B, L * M, D), ((0, 0), (M - 1, 0), (0, 0)))[:, :T]
 
     def step(
@@ -149,24 +98,32 @@ class ChunkedCrossAttention(nnx.Module):
         encoded: KeysValues,
         valid: jax.Array,
         table: jax.Array,
-    ) -> jax.Array:
-        """The same for one token: x [B 1 D] at `place` [] of its attending chunk -> [B 1 D]
+    ) -> tuple[jax.Array, jax.Array]:
+        """The same for consecutive tokens x [B Q D] from `place` [] of their attending chunk on.
 
-        `table` is the constant `position_table()`, `valid` [B K*R].
+        -> [B Q D], and the share of the attention that each neighbour received [B Q K], a mean
+        over heads. `table` is the constant `position_table()`, `valid` [B K*R].
         """
-        row = jax.lax.dynamic_slice_in_dim(table, self.chunk - 1 - place, self.reach)
+        Q = x.shape[1]
+        first = self.chunk - Q - place  # of the distances from the last query to the first
+        rows = jax.lax.dynamic_slice_in_dim(table, first, Q + self.reach - 1)
         marks = valid.reshape(valid.shape[0], -1, self.reach)
-        return self._attend(x, *encoded, row, marks)
+        return self._attend(x, *encoded, rows, marks)
 
     def _attend(
         self, x: jax.Array, k: jax.Array, v: jax.Array, table: jax.Array, valid: jax.Array
-    ) -> jax.Array:
-        """x [... Q D], k and v [... K*R N H], table [Q+R-1 N H], valid [... K R] -> [... Q D]"""
+    ) -> tuple[jax.Array, jax.Array]:
+        """x [... Q D], k and v [... K*R N H], table [Q+R-1 N H], valid [... K R]
+
+        -> [... Q D], [... Q K]
+        """
         Q, K, R = x.shape[-2], *valid.shape[-2:]
         mask = jnp.broadcast_to(
             valid.reshape(*valid.shape[:-2], 1, K * R), (*valid.shape[:-2], Q, K * R)
         )
-        return self.attention(self.norm(x), k, v, table, mask, repeats=K)
+        weights = self.attention.weights(self.norm(x), k, table, mask, repeats=K)
+        shares = weights.reshape(*weights.shape[:-1], K, R).sum(-1)  # [... N Q K]
+        return self.attention.read(weights, v), shares.mean(-3)
 
 
 class Retro(nnx.Module):
@@ -198,34 +155,36 @@ class Retro(nnx.Module):
 
     def hidden(
         self, tokens: jax.Array, valid: jax.Array | None, passages: Passages | None
-    ) -> tuple[jax.Array, tuple[KeysValues, ...], jax.Array | None]:
-        """The full pass: tokens [B T] -> stream [B T D], cache, encoded [B L K R D'] or None.
+    ) -> tuple[jax.Array, tuple[KeysValues, ...], Chunks | None]:
+        """The full pass: tokens [B T] -> stream [B T D], cache, chunks (None where T < M).
 
         `passages` holds neighbours for each of the T // M complete chunks.
         """
         B, T = tokens.shape
         M, L = self.chunk, T // self.chunk
-        if passages is None or L == 0:
+        if L == 0:
             return *self.decoder.hidden(tokens, valid), None
-        if passages.tokens.shape[:2] != (B, L):
+        if passages is not None and passages.tokens.shape[:2] != (B, L):
             raise ValueError(
                 f"{B} sequences of {T} tokens have {L} chunks of {M} each, but the passages are "
                 f"for {passages.tokens.shape[1]} chunks of {passages.tokens.shape[0]} sequences"
             )
         marks = jnp.ones((B, T), bool) if valid is None else valid
-        encoded = None
+        rows = encoded = None
 
         def between(i: int, x: jax.Array) -> jax.Array:
-            nonlocal encoded
-            if i not in self.layers:
-                return x
-            if encoded is None:
+            nonlocal rows, encoded
+            if i == self.layers[0]:
                 rows = x[:, : L * M].reshape(B, L, M, -1)
-                encoded = self.encode(rows, marks[:, : L * M].reshape(B, L, M), passages)
+                if passages is not None:
+                    encoded = self.encode(rows, marks[:, : L * M].reshape(B, L, M), passages)
+            if passages is None or encoded is None or i not in self.layers:
+                return x
             return x + self.cross[self.layers.index(i)].full(x, encoded, passages.valid)
 
         x, cache = self.decoder.hidden(tokens, valid, between)
-        return x, cache, encoded
+        assert rows is not None  # between has been called for every layer
+        return x, cache, Chunks(rows, encoded)
 
     def __call__(
         self,
@@ -234,7 +193,11 @@ class Retro(nnx.Module):
         passages: Passages | None = None,
     ) -> jax.Array:
         """tokens [B T] -> logits float32 [B T V]"""
-        return self.decoder.embedding.read(self.hidden(tokens, valid, passages)[0])
+        return self.read(self.hidden(tokens, valid, passages)[0])
+
+    def read(self, x: jax.Array) -> jax.Array:
+        """Normed stream [... D] -> logits float32 [... V]"""
+        return self.decoder.read(x)
 
     def project(self, encoded: jax.Array, valid: jax.Array) -> Encoded:
         """Encoded neighbours of one chunk [B K R D'], valid [B K R] -> what decoding keeps."""
@@ -243,35 +206,69 @@ class Retro(nnx.Module):
 
     def step(
         self,
-        token: jax.Array,
+        tokens: jax.Array,
         cache: Cache,
         tables: Tables,
         passages: Passages | None = None,
-    ) -> tuple[jax.Array, Cache]:
-        """One token a sequence: token [B] -> stream [B D] and the cache (RETRO, section 2.4).
+        picks: jax.Array | None = None,
+    ) -> tuple[jax.Array, jax.Array, Cache]:
+        """Consecutive tokens [B Q] of one attending chunk (RETRO, section 2.4).
 
-        The last token of a chunk completes it and already reads its neighbours.
+        -> stream [B Q D], the share of the attention that each neighbour received [B Q K] (a mean
+        over heads and layers), and the cache.
 
-        `passages` [B 1 K R] must be given for the last token of every chunk, and only then; all
-        invalid where there are none.
+        The last token of a chunk completes it and already reads its neighbours. `passages`
+        [B 1 K R] must be given where that is the first of the tokens, and only then; all invalid
+        where there are none. With `picks` [B' K] one sequence is read under each of B' choices
+        of its passages [1 1 P R]: row numbers from 0, -1 for none. Nothing is computed twice that
+        is the same for all choices, and what comes back has a batch of B'.
         """
-        at, M = cache.at, self.chunk
-        valid = cache.valid.at[:, at].set(True)
+        at, M, Q = cache.at, self.chunk, tokens.shape[1]
+        valid = jax.lax.dynamic_update_slice_in_dim(
+            cache.valid, jnp.ones(tokens.shape, bool), at, axis=1
+        )
         rows, encoded = cache.rows, cache.encoded
+        shares = []
 
         def between(i: int, x: jax.Array) -> jax.Array:
             nonlocal rows, encoded
             if i not in self.layers:
                 return x
             if i == self.layers[0]:
-                rows = jax.lax.dynamic_update_slice_in_dim(rows, x.astype(rows.dtype), at % M, 1)
+                rows = jax.lax.dynamic_update_slice_in_dim(
+                    rows, x[:, :1].astype(rows.dtype), at % M, 1
+                )
                 if passages is not None:
                     marks = jax.lax.dynamic_slice_in_dim(valid, at + 1 - M, M, axis=1)
                     e = self.encode(rows[:, None], marks[:, None], passages)
                     encoded = self.project(e[:, 0], passages.valid[:, 0])
+                    encoded = (
+                        encoded
+                        if picks is None
+                        else pick(encoded, picks, passages.tokens.shape[-1])
+                    )
+                if Q > 1:
+                    rest = x[:, 1:].astype(rows.dtype)
+                    rows = jax.lax.dynamic_update_slice_in_dim(rows, rest, (at + 1) % M, 1)
             n = self.layers.index(i)
-            pair, table = encoded.keys_values[n], tables.cross[n]
-            return x + self.cross[n].step(x, (at + 1) % M, pair, encoded.valid, table)
+            y, share = self.cross[n].step(
+                x, (at + 1) % M, encoded.keys_values[n], encoded.valid, tables.cross[n]
+            )
+            shares.append(share)
+            return x + y
 
-        x, layers = self.decoder.step(token, at, cache.layers, valid, tables.decoder, between)
-        return x, Cache(layers, valid, at + 1, rows, encoded)
+        x, layers = self.decoder.step(tokens, at, cache.layers, valid, tables.decoder, between)
+        attention = jnp.stack(shares).mean(0)
+        return x, attention, Cache(layers, valid, at + Q, rows, encoded)
+
+
+def pick(encoded: Encoded, picks: jax.Array, reach: int) -> Encoded:
+    """Choices [B K] among the P passages of one sequence, each of `reach` tokens; -1 is none."""
+    B, K = picks.shape
+
+    def choose(a: jax.Array) -> jax.Array:  # [1 P*R ...] -> [B K*R ...]
+        rows = a.reshape(-1, reach, *a.shape[2:])[picks]
+        return rows.reshape(B, K * reach, *a.shape[2:])
+
+    pairs = tuple((choose(k), choose(v)) for k, v in encoded.keys_values)
+    return Encoded(pairs, choose(encoded.valid) & jnp.repeat(picks >= 0, reach, axis=1))

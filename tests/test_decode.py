@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
-from engine.decode import Decoding, compile_decoding, freeze
+from engine.decode import Decoding, compile_decoding, feed, freeze
 from engine.retro import Passages
 from tests.toys import TOY, Toy, random_passages, random_tokens
 
@@ -139,3 +140,69 @@ def test_a_step_compiles_once_with_and_once_without_neighbours(
         for _ in decoded(retro_decoding, retro, tokens, marks(0), passages, whole):
             pass
     assert retro_decoding.step._cache_size() == 2  # type: ignore
+
+
+def test_tokens_of_an_attending_chunk_may_be_fed_together(
+    retro: Toy, retro_decoding: Decoding, tokens, passages
+):
+    """Blocks that begin at the places 1, 0 and 0, as long as they may be or shorter."""
+    weights, valid = freeze(retro.arrays), marks(3)  # type: ignore
+    expected = retro.logits(tokens, valid, passages)
+
+    @jax.jit
+    def block(arrays, tables, cache, tokens, shown):
+        model = retro.model(arrays)
+        x, attention, cache = feed(model, tables, cache, tokens, shown)
+        return model.read(x), attention, cache
+
+    tables = retro_decoding.tables(weights)
+    first = part(passages, slice(1))
+    _, cache = retro_decoding.prefill(weights, tokens[:, :M], valid[:, :M], first)
+    at, neighbours = M, np.any(passages.valid, -1)
+    for size in (M - 1, M, M - 1):
+        u = (at + 1) // M - 1
+        shown = part(passages, slice(u, u + 1)) if (at + 1) % M == 0 else None
+        logits, attention, cache = block(
+            retro.arrays, tables, cache, tokens[:, at : at + size], shown
+        )
+        np.testing.assert_allclose(logits, expected[:, at : at + size], rtol=0, atol=1e-5)
+        seen = np.repeat(neighbours[:, u : u + 1], size, axis=1)  # [B Q K]
+        np.testing.assert_allclose(attention.sum(-1), np.any(seen, -1), atol=1e-5)
+        assert not np.asarray(attention)[~seen].any()
+        at += size
+    assert at == T
+
+
+@pytest.mark.parametrize("length", (1, M - 1, M))
+def test_a_chunk_is_extended_under_each_choice_of_neighbours(
+    retro: Toy, retro_decoding: Decoding, tokens, length: int
+):
+    """Against the full pass; what is past `length` is padding."""
+    weights, R = freeze(retro.arrays), TOY.retrieval.neighbour_tokens  # type: ignore
+    row, some = tokens[:1], random_passages(TOY, 1, 1, k=3, seed=5)
+    valid = np.array(some.valid)
+    valid[0, 0, 2, 3:] = False
+    tables = retro_decoding.tables(weights)
+    before = random_passages(TOY, 1, 2, seed=6)
+    seen = np.ones((1, T), bool)
+    _, cache = retro_decoding.prefill(weights, row[:, : 2 * M], seen[:, : 2 * M], before)
+    picks = np.array([[0, 1], [2, -1], [-1, -1], [1, 0]], np.int32)
+    padded = np.full((1, M + 1), 7, np.int32)
+    padded[0, : length + 1] = row[0, 2 * M - 1 : 2 * M + length]
+    logprobs, attention, _ = retro_decoding.extend(
+        weights, tables, cache._replace(at=cache.at - 1), padded[:, :-1], padded[:, 1:],
+        np.int32(length), Passages(some.tokens, valid), picks,
+    )  # fmt: skip
+    for choice, found, shares in zip(picks, logprobs, attention, strict=True):
+        shown, marked = np.zeros((1, L, 2, R), np.int32), np.zeros((1, L, 2, R), bool)
+        shown[0, 0], marked[0, 0] = before.tokens[0, 0], True
+        shown[0, 1], marked[0, 1] = some.tokens[0, 0, choice], valid[0, 0, choice]
+        marked[0, 1] &= (choice >= 0)[:, None]
+        logits = retro.logits(row, seen, Passages(shown, marked))
+        expected = np.asarray(jax.nn.log_softmax(logits))[0, 2 * M - 1 : 2 * M + length - 1]
+        wanted = expected[np.arange(length), row[0, 2 * M : 2 * M + length]]
+        np.testing.assert_allclose(found[:length], wanted, rtol=0, atol=1e-5)
+        assert float(shares.sum()) == pytest.approx(float((choice >= 0).any()), abs=1e-5)
+        assert (shares[choice < 0] == 0).all()
+    same = np.abs(logprobs[0] - logprobs[3])[:length].max()  # order plays no part
+    assert same < 1e-5 < np.abs(logprobs[0] - logprobs[2])[:length].max()

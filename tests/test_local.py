@@ -112,6 +112,33 @@ def test_a_reply_replays_from_what_was_shown(engine):
     assert write(engine, None, pinned=pinned).tokens == first.tokens
 
 
+MANY = tuple(map(neighbour, range(1, 8)))
+SEVEN = MANY[-1:]
+
+
+@pytest.mark.parametrize(
+    ("fields", "first", "second"),
+    [
+        ({"always": SEVEN}, [7, 1], [7, 1]),
+        ({"always": MANY[:1]}, [1, 2], [1, 2]),
+        ({"always": SEVEN, "k": 1}, [7], [7]),
+        ({"always": SEVEN, "retrieve": False}, [7], [7]),
+        ({"without": frozenset({1})}, [2], [2]),  # its place stays empty
+        ({"without": frozenset({1, 2})}, [], []),
+        ({"without": frozenset({3})}, [1, 2], [1, 2]),
+        ({"without": frozenset({1}), "always": SEVEN}, [7], [7]),
+        ({"pinned": {1: MANY[3:4]}, "always": SEVEN, "without": frozenset({4})}, [7, 1], [4]),
+        ({"k": 4}, [1, 2], [1, 2]),  # no more than the model reads
+        ({"k": 4, "always": MANY}, [1, 2], [1, 2]),
+        ({"pinned": {0: MANY, 1: ()}}, [1, 2], []),
+    ],
+)
+def test_neighbours_are_those_asked_for_and_then_found_ones(engine, fields, first, second):
+    found = lambda query, k: MANY[:k]  # noqa: E731
+    reply = write(engine, found, sampling=Sampling(max_tokens=M + 1), **fields)
+    assert [[n.chunk_id for n in chunk.neighbours] for chunk in reply.chunks] == [first, second]
+
+
 def test_without_retrieval_nothing_is_searched_and_chunks_remain(engine):
     def fail(query: str, k: int):
         raise AssertionError("searched")

@@ -1,0 +1,210 @@
+"""Engine.score: a reply read again under other neighbours is what the full pass gives."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from engine.checkpoint import load_weights
+from engine.layout import lay_out, passages_of
+from engine.local import LocalEngine
+from engine.presets import PRESETS, preset
+from engine.protocol import PromptTooLong, Reply, Request, Sampling, Score, Scoring, Segment
+from retrieval.protocol import Neighbour
+from tests.toys import Toy, toy
+
+TINY = preset("tiny")
+assert TINY.retrieval
+M, R = TINY.chunk, TINY.retrieval.neighbour_tokens
+ASK = (Segment("Why does bread rise?\nGOPHER:", ends_chunk=True),)
+LENGTHS = (1, M - 1, M, M + 1, 2 * M + 3)
+Shown = Sequence[Sequence[Neighbour]]
+
+
+def neighbour(seed: int, length: int = R) -> Neighbour:
+    ids = np.random.default_rng(seed).integers(4, TINY.vocab, length).tolist()
+    half = R // 2
+    return Neighbour(
+        seed, seed, f"Title {seed}", "toy", 0, 0, 5, "text", "more", tuple(ids[:half]),
+        tuple(ids[half:]), 0.5,
+    )  # fmt: skip
+
+
+A, B, C, SHORT = neighbour(1), neighbour(2), neighbour(3), neighbour(4, 3)
+TRIALS = ((), (A,), (B,), (C, SHORT), (SHORT,), (A, A))
+EARLIER = (  # long enough for a cache of the whole context
+    Segment("", ends_chunk=True, tokens=tuple([9] * 101)),
+    Segment("", tokens=tuple(range(20, 20 + M + 3)), shown=((neighbour(5), A), (neighbour(6),))),
+    Segment("\nUSER: Why?\nGOPHER:", ends_chunk=True),
+)
+
+
+def reply_of(length: int) -> tuple[int, ...]:
+    return tuple(np.random.default_rng(length).integers(4, TINY.vocab, length).tolist())
+
+
+@pytest.fixture(scope="module")
+def model(weights: Path) -> Toy:
+    return toy(TINY, load_weights(weights)[1])  # type: ignore
+
+
+@pytest.fixture(scope="module")
+def full_pass(model: Toy, tiny: LocalEngine) -> Callable[..., np.ndarray]:
+    """full_pass(prompt, tokens, shown): log-probabilities of the tokens in one uncached pass."""
+
+    def run(prompt: Sequence[Segment], tokens: Sequence[int], shown: Shown) -> np.ndarray:
+        layout = lay_out(prompt, tiny.tokenizer.encode, M)
+        start, end = len(layout.tokens), len(layout.tokens) + len(tokens)
+        line, valid = np.zeros((1, TINY.context), np.int32), np.ones((1, TINY.context), bool)
+        line[0, :end] = [*layout.tokens, *tokens]
+        valid[0, :start] = layout.valid
+        seen = {**layout.shown, **{start // M - 1 + j: list(s) for j, s in enumerate(shown)}}
+        logits = model.logits(line, valid, passages_of(seen, TINY.context // M, 2, R))[0]
+        return np.asarray(jax.nn.log_softmax(logits))[np.arange(start, end) - 1, list(tokens)]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("length", "prompt"),
+    [*((length, ASK) for length in LENGTHS), (M - 1, EARLIER), (2 * M + 3, EARLIER)],
+    ids=lambda value: f"{value} tokens" if isinstance(value, int) else f"{len(value)} segments",
+)
+def test_every_score_is_what_the_full_pass_gives(tiny: LocalEngine, full_pass, length: int, prompt):
+    tokens = reply_of(length)
+    count = -(-length // M)
+    shown = ((A, B), (C,), (SHORT, A))[:count]
+    scored = tiny.score(Scoring(prompt, tokens, shown, (TRIALS,) * count))
+    assert len(scored) == count
+    for j, chunk in enumerate(scored):
+        inside = slice(j * M, (j + 1) * M)
+        for found, score in zip(
+            (shown[j], *TRIALS), (chunk.shown, *chunk.trials), strict=True
+        ):  # fmt: skip
+            expected = full_pass(prompt, tokens, (*shown[:j], found, *shown[j + 1 :]))[inside]
+            np.testing.assert_allclose(score.logprobs, expected, rtol=0, atol=1e-4)
+            assert len(score.attention) == len(found)
+    if length > 1:
+        empty, other = scored[0].trials[:2]
+        assert np.abs(np.subtract(empty.logprobs, other.logprobs)).max() > 0.1
+
+
+def test_attention_is_shared_among_the_neighbours(tiny: LocalEngine):
+    (chunk,) = tiny.score(Scoring(ASK, reply_of(M - 1), ((A, B),), (((B, A), (A,), (A, A)),)))
+    a, b = chunk.shown.attention
+    assert a + b == pytest.approx(1, abs=1e-5)
+    assert min(a, b) > 0.05
+    turned, alone, twice = (score.attention for score in chunk.trials)
+    assert turned == pytest.approx((b, a), abs=1e-5)
+    assert alone == pytest.approx((1,), abs=1e-5)
+    assert twice == pytest.approx((0.5, 0.5), abs=1e-5)
+
+
+def test_more_trials_than_fit_into_one_batch_are_scored_as_in_one(tiny: LocalEngine):
+    tokens = reply_of(M + 2)
+    many = (*TRIALS, *((a, b) for a in (A, C) for b in (B, SHORT)), *TRIALS)
+    first, second = tiny.score(Scoring(ASK, tokens, ((A,), (B,)), (many, ())))
+    assert (len(first.trials), second.trials) == (len(many), ())
+    few = [tiny.score(Scoring(ASK, tokens, ((A,), (B,)), (many[i::4], ()))) for i in range(4)]
+    for i, (chunk, after) in enumerate(few):
+        assert second.shown.logprobs == pytest.approx(after.shown.logprobs, abs=1e-4)
+        for whole, part in zip(first.trials[i::4], chunk.trials, strict=True):
+            assert whole.logprobs == pytest.approx(part.logprobs, abs=1e-4)
+
+
+def test_a_reply_scores_what_it_was_logged_with(tiny: LocalEngine):
+    shown = ((A, B), (C,), (SHORT, A))
+    tiny.use(None)
+    request = Request(
+        EARLIER, "q", Sampling(temperature=1.0, top_p=1.0, max_tokens=2 * M + 3, seed=2),
+        pinned=dict(enumerate(shown)),
+    )  # fmt: skip
+    reply = Reply.of(tiny.generate(request))
+    tokens = tuple(t.id for t in reply.tokens)
+    assert len(tokens) == 2 * M + 3
+    scored = tiny.score(Scoring(EARLIER, tokens, shown, (TRIALS,) * 3))
+    found = [p for chunk in scored for p in chunk.shown.logprobs]
+    assert found == pytest.approx([t.logprob for t in reply.tokens], abs=2e-4)
+
+
+def test_a_reply_to_the_last_slot_of_the_context_is_scored(tiny: LocalEngine, full_pass):
+    tokens = reply_of(8 * M)
+    prompt = (Segment("", tokens=tuple([9] * (TINY.context - len(tokens)))),)
+    shown = ((A, B),) * 8
+    scored = tiny.score(Scoring(prompt, tokens, shown, (TRIALS,) * 8))
+    found = [p for chunk in scored for p in chunk.shown.logprobs]
+    np.testing.assert_allclose(found, full_pass(prompt, tokens, shown), rtol=0, atol=1e-4)
+    with pytest.raises(PromptTooLong, match=r"192 tokens .* reply 65, .* the 256 of this"):
+        tiny.score(Scoring(prompt, (*tokens, 5), (*shown, ())))
+
+
+@pytest.mark.parametrize(
+    ("scoring", "message"),
+    [
+        (Scoring((Segment("", tokens=(5, 6)),), (7,), ((),)), "takes 2 tokens; it must end a"),
+        (Scoring((), (7,), ((),)), "takes 0 tokens"),
+        (Scoring(ASK, reply_of(M + 1), ((),)), "make 2 chunks of 8, but .* for 1 chunks"),
+        (Scoring(ASK, (7,), ((),), ((), ())), "trials for 2"),
+        (Scoring(ASK, (7,), ((A, B, C),)), "with 3 neighbours; this model takes 2"),
+    ],
+    ids=["a prompt off the grid", "no prompt", "chunks", "trials", "neighbours"],
+)
+def test_what_cannot_be_scored_is_refused(tiny: LocalEngine, scoring: Scoring, message: str):
+    with pytest.raises(ValueError, match=message):
+        tiny.score(scoring)
+
+
+def test_a_model_without_retrieval_reads_the_same_under_any_trial(
+    tiny: LocalEngine, model: Toy, full_pass, monkeypatch
+):
+    monkeypatch.setitem(PRESETS, "tiny-gopher", replace(TINY, name="tiny-gopher", retrieval=None))
+    decoder = {
+        name.removeprefix("decoder."): array
+        for name, array in model.arrays.items()
+        if name.startswith("decoder.")
+    }
+    gopher = LocalEngine(decoder, tiny.tokenizer, replace(tiny.info, preset="tiny-gopher"))
+    tokens = reply_of(M + 1)
+    scored = gopher.score(Scoring(ASK, tokens, ((), ()), (((), ()), ())))
+    expected = full_pass(ASK, tokens, ((), ()))
+    found = [p for chunk in scored for p in chunk.shown.logprobs]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    same = Score(scored[0].shown.logprobs, ())
+    assert (scored[0].shown, scored[0].trials) == (same, (same, same))
+
+
+def test_a_reply_asked_for_meanwhile_waits_for_one_batch_only(tiny: LocalEngine, monkeypatch):
+    tiny.use(None)
+    order: list[str] = []
+    reading, asked = threading.Event(), threading.Event()
+    read = tiny._scorer.read
+
+    def watched(*given):
+        order.append("batch")
+        reading.set()
+        assert asked.wait(10)
+        return read(*given)
+
+    monkeypatch.setattr(tiny._scorer, "read", watched)
+
+    def ask() -> None:
+        for event in tiny.generate(Request(ASK, "q", Sampling(max_tokens=1))):
+            order.append(type(event).__name__)
+
+    scoring = Scoring(ASK, reply_of(2 * M), ((), ()), (TRIALS,) * 2)
+    score = threading.Thread(target=tiny.score, args=[scoring])
+    reply = threading.Thread(target=ask)
+    score.start()
+    assert reading.wait(10)
+    reply.start()
+    while not tiny._next.locked():  # it waits for the batch
+        time.sleep(0.001)
+    asked.set()
+    score.join(10)
+    reply.join(10)
+    assert order == ["batch", "ChunkEvent", "TokenEvent", "DoneEvent", "batch"]
