@@ -7,12 +7,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from app.compose import data_directory, prepare_jax
-from app.passages import Passages
+from app.passages import Passages, made_with
 from app.settings import Options
 from engine.card import read_card
 from engine.tokenizer import Tokenizer
 from retrieval.embedder import default_embedder
-from retrieval.ingest import Report, ingest, rebuild
+from retrieval.ingest import Report, rebuild
+from retrieval.protocol import Embedder
 from retrieval.readers import NothingToRead, read
 
 
@@ -54,18 +55,15 @@ def ingest_paths(options: Options, paths: Sequence[Path], *, rebuild: bool) -> i
         )
     _prepare(options)
     tokenizer, embedder = _tokenizer(options), default_embedder()
-    report = None
     if rebuild:
-        report = _rebuild(options, tokenizer, embedder)
+        report, passages = _rebuild(options, tokenizer, embedder), None
     else:
         with Bar("library") as bar:
-            Passages.prepare(options, embedder, tokenizer, bar)
+            report, passages = None, Passages.prepare(options, embedder, tokenizer, bar)
     if paths:
+        passages = passages or Passages(options, embedder, tokenizer)
         with Bar("passages") as bar:
-            report = ingest(
-                read(paths), options.passages, encode_offsets=tokenizer.encode_offsets,
-                tokenizer_fingerprint=tokenizer.fingerprint, embedder=embedder, progress=bar,
-            )  # fmt: skip
+            report = passages.add(read(paths), progress=bar)
     assert report is not None
     for skipped in report.skipped:
         print(f"skipped {skipped}", file=sys.stderr)
@@ -87,9 +85,9 @@ def _tokenizer(options: Options) -> Tokenizer:
     return Tokenizer(options.weights / "tokenizer.model")
 
 
-def _rebuild(options: Options, tokenizer: Tokenizer, embedder) -> Report:
+def _rebuild(options: Options, tokenizer: Tokenizer, embedder: Embedder) -> Report:
     with Bar("rebuilding") as bar:
         return rebuild(
-            options.passages, encode_offsets=tokenizer.encode_offsets,
-            tokenizer_fingerprint=tokenizer.fingerprint, embedder=embedder, progress=bar,
+            options.passages, progress=bar, encode_offsets=tokenizer.encode_offsets,
+            **made_with(embedder, tokenizer),
         )  # fmt: skip

@@ -6,6 +6,7 @@ The directory holds `chunks.db` (documents and their chunks in SQLite), `index-<
 """
 
 import json
+import random
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -21,14 +22,14 @@ from retrieval.manifest import (
     DatabaseError,
     Manifest,
 )
-from retrieval.protocol import Embedder, Neighbour
+from retrieval.protocol import Document, Embedder, Neighbour
 
 VISIBLE = "d.added <= :generation AND (d.removed IS NULL OR d.removed > :generation)"
 
 
 MATCH = """
-SELECT rowid AS id FROM chunks_fts WHERE chunks_fts MATCH :query
-ORDER BY bm25(chunks_fts, 2.0, 1.0), rowid LIMIT :take
+SELECT rowid AS id, -bm25(chunks_fts, 2.0, 1.0) AS score FROM chunks_fts
+WHERE chunks_fts MATCH :query ORDER BY score DESC, id LIMIT :take
 """  # without a join: it would be made for every match before the best are known
 
 
@@ -40,6 +41,25 @@ class Entry:
     title: str
     source: str
     topic: str
+    chunks: int
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A whole document and where its chunks lie: (start, end) of each, in code points."""
+
+    document: Document
+    bounds: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """A passage between those before and after it in its document, None where there is none;
+    `chunks` is how many the document has."""
+
+    before: str | None
+    text: str
+    after: str | None
     chunks: int
 
 
@@ -102,17 +122,27 @@ class Database:
             found[row["chunk_id"]] = Neighbour(**row)
         return found
 
-    def match(self, words: Sequence[str], limit: int) -> list[int]:
-        """Ids of chunks that hold any of the words in title or text, best BM25 first."""
+    def draw(self, count: int, seed: int) -> list[Neighbour]:
+        """Passages drawn at random, each once; all there are where that is fewer."""
+        ids = sorted(self._visible)
+        drawn = random.Random(seed).sample(ids, min(count, len(ids)))
+        found = self.neighbours(drawn)
+        return [found[id] for id in drawn]
+
+    def match(self, words: Sequence[str], limit: int) -> dict[int, float]:
+        """Chunks that hold any of the words in title or text -> BM25, best first; more is better.
+
+        Where the words are common, BM25 may be next to nothing.
+        """
         query = any_of(words)
-        found: list[int] = []
+        found: list[tuple[int, float]] = []
         take = 2 * limit
         while query and take:
             rows = self._rows(MATCH, query=query, take=take)
-            found = [row["id"] for row in rows if row["id"] in self._visible]
+            found = [(row["id"], row["score"]) for row in rows if row["id"] in self._visible]
             # rows of other generations may be in the way
             take = 4 * take if len(found) < limit and len(rows) == take else 0
-        return found[:limit]
+        return dict(found[:limit])
 
     def frequency(self, word: str) -> int:
         """In how many chunks a word occurs, in any of its forms, title included."""
@@ -132,6 +162,34 @@ class Database:
             """
         )
         return [Entry(**row) for row in rows]
+
+    def document(self, id: int) -> Cut | None:
+        """A document with its text; None if there is none of this id."""
+        sql = f"SELECT title, source, text, topic FROM documents d WHERE id = :id AND {VISIBLE}"
+        found = self._rows(sql, id=id)
+        if not found:
+            return None
+        bounds = self._rows(
+            'SELECT start, "end" FROM chunks WHERE document_id = :id ORDER BY position', id=id
+        )
+        return Cut(Document(**found[0]), tuple((row["start"], row["end"]) for row in bounds))
+
+    def around(self, document_id: int, position: int) -> Surroundings | None:
+        """The passage at a place; None if there is none in this generation."""
+        rows = self._rows(
+            f"""
+            SELECT c.position - :position AS place, c.text,
+                (SELECT count(*) FROM chunks WHERE document_id = :id) AS chunks
+            FROM chunks c JOIN documents d ON d.id = c.document_id
+            WHERE d.id = :id AND c.position BETWEEN :position - 1 AND :position + 1 AND {VISIBLE}
+            """,
+            id=document_id,
+            position=position,
+        )
+        texts = {row["place"]: row["text"] for row in rows}
+        if 0 not in texts:
+            return None
+        return Surroundings(texts.get(-1), texts[0], texts.get(1), rows[0]["chunks"])
 
     def close(self) -> None:
         with self._lock:

@@ -58,8 +58,8 @@ class Draft:
             raise DatabaseDamaged(f"manifest.json is missing in {directory}; run: {REBUILD}")
         if manifest:
             self.generation = manifest.generation + 1
-        else:  # above every number that a row may bear
-            self.generation = max(found) + 2 if lost else 1
+        else:  # above every number that a row may bear, postponed ones included
+            self.generation = max(found) + 3 if lost else 1
         # The index holds the chunks of documents added up to `base`; the others need keys.
         self.base = manifest.generation if manifest and not rebuild else 0
         if manifest and self.base:
@@ -67,7 +67,8 @@ class Draft:
         else:
             self.index = FlatIndex(embedder.width)
         if not rebuild and not self._made_alike():
-            self._discard()
+            self.discard()
+        self._renumber(beyond=":generation", to=":generation")  # what was postponed
         self._tidy(manifest.generation - 1 if manifest else 0)
 
     def atomic(self) -> AbstractContextManager[object]:
@@ -125,6 +126,18 @@ class Draft:
                     raise ValueError(
                         f"the passage database in {self.directory} has no document {id}"
                     )
+
+    def postpone(self) -> None:
+        """Leaves what an unfinished draft has begun to the next one, which takes it up."""
+        self._renumber(beyond=":base", to=":generation + 1")
+
+    def discard(self) -> None:
+        """Drops what an unfinished draft has begun."""
+        with self.atomic():
+            self._delete("added > :base")
+            self._run("UPDATE documents SET removed = NULL WHERE removed > :base")
+            self._run("DELETE FROM keys")
+            self._sign()
 
     def remake(self, cut: Callable[[Document], Sequence[Chunk]]) -> None:
         """Makes all documents anew with this embedder and tokenizer; for a rebuild."""
@@ -205,12 +218,21 @@ class Draft:
             sha256=sha256_of(path),
         )
         self.manifest.write(self.directory)
-        self._run("DELETE FROM keys")
+        self._run(
+            """
+            DELETE FROM keys WHERE chunk_id IN (SELECT c.id FROM chunks c
+                JOIN documents d ON d.id = c.document_id WHERE d.added <= :generation)
+            """
+        )
         self._tidy(self.generation if forget else self.generation - 1)
         if forget:
-            self._run("INSERT INTO chunks_fts (chunks_fts) VALUES ('optimize')")
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self.scrub()
         return self.manifest
+
+    def scrub(self) -> None:
+        """Takes the traces of deleted rows out of the files."""
+        self._run("INSERT INTO chunks_fts (chunks_fts) VALUES ('optimize')")
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _add_keys(self, ids: np.ndarray) -> None:
         for block in (ids[i : i + BLOCK] for i in range(0, len(ids), BLOCK)):
@@ -246,13 +268,10 @@ class Draft:
         row = {"id": 1, "embedder": self._embedder, "tokenizer": self._tokenizer}
         self._db.table("maker").insert(row, pk="id", replace=True)
 
-    def _discard(self) -> None:
-        """Drops what a killed draft with another embedder or tokenizer has left."""
+    def _renumber(self, *, beyond: str, to: str) -> None:
         with self.atomic():
-            self._delete("added > :base")
-            self._run("UPDATE documents SET removed = NULL WHERE removed > :base")
-            self._run("DELETE FROM keys")
-            self._sign()
+            for column in ("added", "removed"):
+                self._run(f"UPDATE documents SET {column} = {to} WHERE {column} > {beyond}")
 
     def _tidy(self, oldest: int) -> None:
         """Deletes what no generation from `oldest` on holds; safe to repeat."""

@@ -21,9 +21,20 @@ from retrieval.readers import Skipped, Unfit, check
 from retrieval.writer import drafting
 
 GROUP = 64  # documents in one transaction
-BLOCK = 128  # chunks embedded in one transaction
+BLOCK = 32  # chunks embedded in one transaction; a cancelled ingest finishes the one it is at
 
 Progress = Callable[[int, int], None]  # (done, total) chunks; the total grows while reading
+
+
+class Cancelled(Exception):
+    """An ingest was told to stop. What it has done is kept, and the next one takes it up."""
+
+
+def nothing(done: int, total: int) -> None: ...
+
+
+def never() -> bool:
+    return False
 
 
 @dataclass(frozen=True)
@@ -46,13 +57,16 @@ def ingest(
     encode_offsets: EncodeOffsets,
     tokenizer_fingerprint: str,
     embedder: Embedder,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = nothing,
+    cancelled: Callable[[], bool] = never,
+    whole: Callable[[str], bool] = os.path.isfile,
 ) -> Report:
     """Adds documents, as given or as `readers.read(paths)` yields them.
 
     A text that is there already is unchanged, wherever it comes from. A text replaces the older
-    ones of the same source: all of them where the source is a file, else those of the same
-    title. Raises DatabaseError, and NothingToRead from the reader.
+    ones of the same source: all of them where the source is `whole`, as a file is, else those of
+    the same title. Raises DatabaseError, NothingToRead from the reader, and Cancelled once
+    `cancelled` says so: it is asked after each document and each block of chunks.
     """
     started = time.monotonic()
     with drafting(directory, embedder=embedder, tokenizer=tokenizer_fingerprint) as draft:
@@ -61,10 +75,13 @@ def ingest(
             with draft.atomic():
                 for item in group:
                     take(item, draft, seen, encode_offsets)
+                    if cancelled():
+                        break
+            stop_if(cancelled)
             _, total, done = draft.counts()
             progress(done, total)
-        replaced = seen.replaced + leave_out(draft, seen)
-        embed(draft, embedder, progress)
+        replaced = seen.replaced + leave_out(draft, seen, whole)
+        embed(draft, embedder, progress, cancelled)
         added, chunks, _ = draft.counts()
         draft.publish()
     return Report(
@@ -85,9 +102,16 @@ def remove(
     """
     Manifest.read(Path(directory))  # so that a wrong directory is not made
     with drafting(directory, embedder=embedder, tokenizer=tokenizer_fingerprint) as draft:
+        draft.postpone()  # an unfinished ingest is not finished by this
         draft.drop(ids)
-        embed(draft, embedder)
         draft.publish(forget=True)
+
+
+def discard(directory: Path | str, *, tokenizer_fingerprint: str, embedder: Embedder) -> None:
+    """Drops what an unfinished ingest has begun; it is gone from the files. DatabaseError."""
+    with drafting(directory, embedder=embedder, tokenizer=tokenizer_fingerprint) as draft:
+        draft.discard()
+        draft.scrub()
 
 
 def rebuild(
@@ -96,7 +120,7 @@ def rebuild(
     encode_offsets: EncodeOffsets,
     tokenizer_fingerprint: str,
     embedder: Embedder,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = nothing,
 ) -> Report:
     """Makes the database anew from its stored documents: for another embedder or tokenizer, or
     where index or manifest are damaged. Raises DatabaseError."""
@@ -151,26 +175,38 @@ def take(item: Document | Skipped, draft: Draft, seen: Seen, encode_offsets: Enc
         seen.unchanged += 1
 
 
-def leave_out(draft: Draft, seen: Seen) -> int:
+def leave_out(draft: Draft, seen: Seen, whole: Callable[[str], bool]) -> int:
     """Leaves out the older texts of the sources that were read; returns how many."""
     old = [
         row["id"]
         for source, titles in seen.titles.items()
         for row in draft.of_source(source)
         if row["sha256"] not in seen.digests
-        and (row["title"] in titles or os.path.isfile(source))
+        and (row["title"] in titles or whole(source))
     ]  # fmt: skip
     draft.drop(old)
     return len(old)
 
 
-def embed(draft: Draft, embedder: Embedder, progress: Progress = lambda done, total: None) -> None:
+def embed(
+    draft: Draft,
+    embedder: Embedder,
+    progress: Progress = nothing,
+    cancelled: Callable[[], bool] = never,
+) -> None:
     _, total, done = draft.counts()
     progress(done, total)
+    stop_if(cancelled)
     for ids, texts in draft.without_key(BLOCK):
         draft.set_keys(ids, embedder(texts))
         done += len(ids)
         progress(done, total)
+        stop_if(cancelled)
+
+
+def stop_if(cancelled: Callable[[], bool]) -> None:
+    if cancelled():
+        raise Cancelled("the ingest was cancelled; what it has done is kept for the next one")
 
 
 def groups(items: Iterable[Document | Skipped]) -> Iterator[list[Document | Skipped]]:

@@ -1,4 +1,4 @@
-"""Files -> documents: .txt, .md, .jsonl, and directories of them.
+"""Files -> documents: .txt, .md, .html, .jsonl, and directories of them.
 
 What cannot be read is reported as `Skipped` and does not stop the rest. Text is UTF-8. Title and
 topic of a Markdown file come from its front matter; else the title is its first heading. Each
@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.protocol import Document
+from retrieval.webpages import text_of
 
-SUFFIXES = (".txt", ".md", ".jsonl")
-LARGEST = 16 * 2**20  # bytes of one text: a .txt or .md file, or a line of a .jsonl file
+SUFFIXES = (".txt", ".md", ".html", ".htm", ".jsonl")
+LARGEST = 16 * 2**20  # bytes of one text: a file, or a line of a .jsonl file
+BAD_LINES = 100  # of one file that are reported one by one
 TITLE = 200  # code points kept of a title or topic
 SOURCE = 4096  # code points a source may have
 
@@ -44,10 +46,22 @@ def read(paths: str | Path | Iterable[str | Path]) -> Iterator[Document | Skippe
 
     Raises NothingToRead at the end if there was no document at all.
     """
-    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    return some(everything([paths] if isinstance(paths, str | Path) else list(paths)))
+
+
+def read_as(named: Iterable[tuple[Path, str]]) -> Iterator[Document | Skipped]:
+    """Files under the names given with them: those are their sources.
+
+    What a record of a .jsonl file says of its source stands behind the name, so that no file can
+    pass for another. Raises NothingToRead as `read` does.
+    """
+    return some(item for path, source in named for item in read_file(path, source, claims=False))
+
+
+def some(items: Iterable[Document | Skipped]) -> Iterator[Document | Skipped]:
     skipped: list[Skipped] = []
     found = False
-    for item in everything(paths):
+    for item in items:
         if isinstance(item, Skipped):
             skipped.append(item)
         else:
@@ -58,8 +72,8 @@ def read(paths: str | Path | Iterable[str | Path]) -> Iterator[Document | Skippe
         if len(skipped) > len(reasons):
             reasons.append(f"and {len(skipped) - len(reasons)} more")
         raise NothingToRead(
-            "nothing could be read; give a .txt, .md or .jsonl file in UTF-8, or a directory of "
-            "them:\n  " + "\n  ".join(reasons)
+            f"nothing could be read; give a file in UTF-8 ({', '.join(SUFFIXES)}), or a directory "
+            "of them:\n  " + "\n  ".join(reasons)
         )
 
 
@@ -70,7 +84,7 @@ def everything(paths: Iterable[str | Path]) -> Iterator[Document | Skipped]:
             yield path
         elif path.resolve() not in seen:
             seen.add(path.resolve())
-            yield from read_file(path)
+            yield from read_file(path, shown(path))
 
 
 def files(paths: Iterable[str | Path]) -> Iterator[Path | Skipped]:
@@ -89,8 +103,7 @@ def files(paths: Iterable[str | Path]) -> Iterator[Path | Skipped]:
             yield Skipped(str(path), "the directory is empty")
 
 
-def read_file(path: Path) -> Iterator[Document | Skipped]:
-    source = shown(path)
+def read_file(path: Path, source: str, claims: bool = True) -> Iterator[Document | Skipped]:
     try:
         if not path.exists():
             raise Unfit("there is no such file or directory")
@@ -98,11 +111,14 @@ def read_file(path: Path) -> Iterator[Document | Skipped]:
             raise Unfit("this is not a regular file")
         match path.suffix.lower():
             case ".jsonl":
-                yield from read_lines(path, source)
+                yield from read_lines(path, source, claims)
             case ".md":
                 yield markdown(read_text(path), source)
             case ".txt":
                 yield document(read_text(path), name(source), source)
+            case ".html" | ".htm":
+                title, text = text_of(read_text(path))
+                yield document(text, title or name(source), source)
             case suffix:
                 kind = f"{suffix} files are" if suffix else "a file without a suffix is"
                 raise Unfit(f"{kind} not read; expected {', '.join(SUFFIXES)}")
@@ -137,12 +153,12 @@ def decode(raw: bytes) -> str:
     return text.replace("\r\n", "\n")
 
 
-def read_lines(path: Path, source: str) -> Iterator[Document | Skipped]:
+def read_lines(path: Path, source: str, claims: bool) -> Iterator[Document | Skipped]:
     with path.open("rb") as file:
         if b"\0" in file.read(8192):
             raise Unfit("this is not text: it holds NUL bytes")
         file.seek(0)
-        number, empty = 0, True
+        number, empty, bad = 0, True, 0
         while raw := file.readline(LARGEST + 1):
             number += 1
             try:
@@ -150,10 +166,14 @@ def read_lines(path: Path, source: str) -> Iterator[Document | Skipped]:
                     skip_line(file)
                 if raw.strip():
                     empty = False
-                    yield record(decode(raw), source)
+                    yield record(decode(raw), source, claims)
             except Unfit as error:
                 empty = False
-                yield Skipped(f"{source}, line {number}", str(error))
+                bad += 1
+                if bad <= BAD_LINES:
+                    yield Skipped(f"{source}, line {number}", str(error))
+        if bad > BAD_LINES:
+            yield Skipped(source, f"{bad - BAD_LINES} more lines cannot be read either")
         if empty:
             raise Unfit("it is empty: there is no text in it")
 
@@ -163,7 +183,7 @@ def skip_line(file) -> None:
         pass
 
 
-def record(line: str, source: str) -> Document:
+def record(line: str, source: str, claims: bool) -> Document:
     try:
         value = json.loads(line)
     except RecursionError:
@@ -176,7 +196,9 @@ def record(line: str, source: str) -> Document:
         if not isinstance(value.get(key) or "", str):
             raise Unfit(f'"{key}" is not a string')
     title = value.get("title") or name(source)
-    return document(value["text"], title, value.get("source") or source, value.get("topic") or "")
+    if claim := value.get("source"):
+        source = claim if claims else f"{source}: {claim}"
+    return document(value["text"], title, source, value.get("topic") or "")
 
 
 def markdown(text: str, source: str) -> Document:
@@ -187,7 +209,7 @@ def markdown(text: str, source: str) -> Document:
             key, _, value = line.partition(":")
             fields[key.strip().lower()] = value.strip().strip("\"'")
     heading = HEADING.search(text)
-    title = fields.get("title") or (heading["title"] if heading else name(source))
+    title = fields.get("title") or (CLOSING.sub("", heading["title"]) if heading else name(source))
     return document(text, title, source, fields.get("topic", ""))
 
 
@@ -195,7 +217,8 @@ def markdown(text: str, source: str) -> Document:
 FRONT_MATTER = re.compile(
     r"---[ \t]*\n(?P<fields>(?:(?:[\w-]+:|[ #]|- ).*\n|\n)*?)---[ \t]*(?:\n|$)"
 )
-HEADING = re.compile(r"^#{1,6}[ \t]+(?P<title>\S.*?)[ \t]*#*$", re.MULTILINE)
+HEADING = re.compile(r"^#{1,6}[ \t]+(?P<title>\S.{,1000})", re.MULTILINE)
+CLOSING = re.compile(r"\s#*\s*$")  # as in "# Title #"
 
 
 def name(source: str) -> str:

@@ -9,7 +9,7 @@ neighbour for 91 %, in the first two for 94 %; with nearest keys alone for 77 % 
 
 import math
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,17 @@ from retrieval.words import informative, stem, stems
 CANDIDATES = 50  # from each of the two searches
 WORDS = 64  # informative words of a query that are looked up
 LONGEST = 10_000  # code points of a query that are looked at
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search came upon: the nearest keys, nearest first; the best lexical matches of
+    `words` with their BM25, best first; and the neighbours chosen from both, best first."""
+
+    dense: tuple[Neighbour, ...] = ()
+    lexical: tuple[tuple[Neighbour, float], ...] = ()
+    shown: tuple[Neighbour, ...] = ()
+    words: tuple[str, ...] = ()
 
 
 class Retriever:
@@ -37,27 +48,40 @@ class Retriever:
 
     def __call__(self, query: str, k: int) -> Sequence[Neighbour]:
         """Up to k neighbours, best first. An empty query or database has none."""
+        return self._find(query, k, lexical=not self._dense_only).shown
+
+    def search(self, query: str, k: int) -> Found:
+        """The same, with the candidates that the k neighbours were chosen from. Where only the
+        nearest keys count, the best lexical matches are found all the same."""
+        return self._find(query, k, lexical=True)
+
+    def _find(self, query: str, k: int, *, lexical: bool) -> Found:
         query = query[:LONGEST]
         if k < 1 or not query.strip() or not len(self._database.index):
-            return ()
+            return Found()
         key = self._embedder([query])  # [1 W]
         seen = {word: self._database.frequency(word) for word in informative(query)[:WORDS]}
         weights = self._weights(seen)
-        n = k if self._dense_only else max(k, CANDIDATES)
-        ids = self._nearest(key, n)
-        if not self._dense_only:
-            # words in more than half of the chunks have no weight in BM25, but cost most
-            rare = [word for word in seen if 2 * seen[word] <= len(self._database.index)]
-            ids = list(dict.fromkeys(ids + self._database.match(rare or list(seen), n)))
+        n = max(k, CANDIDATES) if lexical else k
+        nearest = self._nearest(key, n)
+        # words in more than half of the chunks have no weight in BM25, but cost most
+        rare = [word for word in seen if 2 * seen[word] <= len(self._database.index)]
+        words = tuple(rare or seen) if lexical else ()
+        matches = self._database.match(words, n)
+        ids = list(dict.fromkeys([*nearest, *matches]))
         found = self._database.neighbours(ids)
         ids = [id for id in ids if id in found]
-        candidates = [
-            replace(found[id], distance=distance, overlap=share(weights, stems(found[id].text)))
+        candidates = {
+            id: replace(found[id], distance=distance, overlap=share(weights, stems(found[id].text)))
             for id, distance in zip(ids, self._distances(key, ids), strict=True)
-        ]
+        }
+        dense = tuple(candidates[id] for id in nearest if id in candidates)
         if self._dense_only:
-            return tuple(candidates)
-        return tuple(apart(rank(candidates, weights), k))
+            shown = dense[:k]
+        else:
+            shown = tuple(apart(rank(list(candidates.values()), weights), k))
+        hits = tuple((candidates[id], score) for id, score in matches.items() if id in candidates)
+        return Found(dense, hits, shown, words)
 
     def _nearest(self, key: np.ndarray, k: int) -> list[int]:
         _, ids = self._database.index.search(key, k)

@@ -2,12 +2,13 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from retrieval import readers
 from retrieval.protocol import Document
-from retrieval.readers import NothingToRead, Skipped, read
+from retrieval.readers import NothingToRead, Skipped, read, read_as
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +52,19 @@ def test_without_front_matter_the_first_heading_is_the_title_and_stays_in_the_te
     write("a.md", "Before.\n\n## The *tides* ##\n\nText.\n")
     document = one("a.md")
     assert (document.title, document.text[:7]) == ("The *tides*", "Before.")
+
+
+def test_a_heading_is_a_title_without_what_closes_it():
+    for line, title in [("# C# ", "C#"), ("## One  ##  ", "One"), ("# a" + " " * 500 + "b", "a b")]:
+        write("a.md", f"{line}\n\nText.")
+        assert one("a.md").title == title
+
+
+def test_a_page_is_text_with_its_title():
+    write("a.html", "<title>Tides</title><p>High &amp; low.<script>alert(1)</script>")
+    assert one("a.html") == Document("Tides", "a.html", "High & low.")
+    write("low_water.HTM", "<p>Low.")
+    assert one("low_water.HTM").title == "low water"
 
 
 def test_text_between_two_rules_is_not_front_matter():
@@ -113,7 +127,7 @@ def test_a_byte_order_mark_is_no_text():
         ("a.jsonl", '{"text": "x\\u0000"}', "NUL characters"),
         ("a.jsonl", '{"text": "x\\ud83d"}', "half a surrogate pair"),
         ("a.jsonl", "[" * 100_000, "nested too deeply"),
-        ("a.pdf", b"%PDF", ".pdf files are not read; expected .txt, .md, .jsonl"),
+        ("a.pdf", b"%PDF", ".pdf files are not read; expected .txt, .md, .html, .htm, .jsonl"),
         ("noname", b"x", "a file without a suffix is not read"),
     ],
 )
@@ -157,6 +171,29 @@ def test_nothing_at_all_to_read_is_an_error_with_the_reasons():
         list(read(["a.txt", "nowhere"]))
     with pytest.raises(NothingToRead, match="no path was given"):
         list(read([]))
+
+
+def test_files_can_be_read_under_other_names_which_no_record_can_leave():
+    write("1.txt", "One.")
+    write("2.jsonl", '{"text": "Two.", "source": "library/bread.md"}\n{"text": "Three."}\n5\n')
+    items = list(read_as([(Path("1.txt"), "up/my text.txt"), (Path("2.jsonl"), "up/two.jsonl")]))
+    assert items == [
+        Document("my text", "up/my text.txt", "One."),
+        Document("two", "up/two.jsonl: library/bread.md", "Two."),
+        Document("two", "up/two.jsonl", "Three."),
+        Skipped("up/two.jsonl, line 3", 'expected an object with a string "text"'),
+    ]
+
+
+def test_of_many_bad_lines_the_first_are_named_and_the_others_counted(monkeypatch):
+    monkeypatch.setattr(readers, "BAD_LINES", 3)
+    write("a.jsonl", "bad\n" * 7 + '{"text": "Good."}\n')
+    *skipped, good = sorted(read("a.jsonl"), key=lambda item: isinstance(item, Document))
+    assert isinstance(good, Document)
+    assert [item.source for item in skipped] == [
+        "a.jsonl, line 1", "a.jsonl, line 2", "a.jsonl, line 3", "a.jsonl",
+    ]  # fmt: skip
+    assert skipped[-1].reason == "4 more lines cannot be read either"
 
 
 def test_a_source_outside_the_working_directory_is_absolute(tmp_path, monkeypatch):

@@ -89,6 +89,39 @@ def test_dense_only_is_the_order_of_the_keys(database):
 
 
 @pytest.mark.parametrize("dense_only", [False, True])
+@pytest.mark.parametrize("query", ["the load of molten rock", "mitochondria", "zzz", "?", ""])
+def test_a_search_shows_what_a_reply_would_be_shown_and_where_it_came_from(
+    database, query, dense_only
+):
+    retriever = Retriever(database, BagEmbedder(), dense_only=dense_only)
+    found = retriever.search(query, 2)
+    assert list(found.shown) == list(retriever(query, 2))
+    distances = [n.distance for n in found.dense]
+    assert distances == pytest.approx(sorted(distances))
+    scores = [score for _, score in found.lexical]
+    assert scores == sorted(scores, reverse=True) and all(score >= 0 for score in scores)
+    candidates = {n.chunk_id: n for n in found.dense} | {n.chunk_id: n for n, _ in found.lexical}
+    assert all(candidates[n.chunk_id] == n for n in found.shown)
+
+
+def test_lexical_hits_hold_the_words_that_are_named(retrieve):
+    found = retrieve.search("the arch over molten rock", 2)
+    assert set(found.words) <= {"arch", "molten", "rock"}
+    assert found.lexical
+    for n, score in found.lexical:
+        assert score > 0 and {stem(w) for w in found.words} & {
+            stem(w) for w in words(f"{n.title} {n.text}")
+        }
+
+
+def test_with_nearest_keys_alone_matching_words_are_found_but_not_shown(database):
+    query = "mitochondrion banks"
+    found = Retriever(database, BagEmbedder(), dense_only=True).search(query, 2)
+    assert found.lexical
+    assert found.shown == found.dense[:2]
+
+
+@pytest.mark.parametrize("dense_only", [False, True])
 @pytest.mark.parametrize(
     "query", ["", "  \n", "?", "the of and", "😀", "half \ud83d", '"(*', "x" * 1_000_000]
 )
