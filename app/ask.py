@@ -1,4 +1,4 @@
-"""One question from the command line: the same turn as the page's, logged the same way."""
+"""One question from the command line, the same turn as the page's, and a logged one again."""
 
 import json
 import sys
@@ -9,6 +9,7 @@ from typing import Any
 
 from app.compose import load, open_application
 from app.records import Settings
+from app.replay import Replay
 from app.settings import Options
 from app.turn import Finished, clean_message
 from engine.protocol import TokenEvent
@@ -46,6 +47,24 @@ def ask(
         print(f"error: the turn is not in the log: {finished.unsaved}", file=sys.stderr)
         return 3
     return 1 if finished.turn.finish == "error" else 0
+
+
+def replay(options: Options, turn_id: str, *, as_json: bool) -> int:
+    """Writes a logged reply again and says whether it is the same; 0 if it is, 1 if not."""
+    with closing(open_application(options)) as application:
+        application.log.turn(turn_id)  # refused here, before the seconds that loading takes
+        load(application, options, report=_print_status if sys.stderr.isatty() else None)
+        found = None
+        with closing(application.turns.replay(turn_id)) as events:
+            for event in events:
+                if isinstance(event, Replay):
+                    found = event
+    assert found is not None  # the last event
+    if as_json:
+        print(json.dumps(found.to_dict(), ensure_ascii=False, indent=2))
+    else:
+        print(f"turn {found}")
+    return 0 if found.same else 1
 
 
 def describe(finished: Finished) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The command line: chat (default), ask, ingest, search, train, eval."""
+"""The command line: chat (default), ask, replay, ingest, search, log, train, eval."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from app.ask import ask
+from app.ask import ask, replay
 from app.settings import VERSION, Options, read_environment
 
 
@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = read_environment()
     parser = build_parser(options)
     words = sys.argv[1:] if arguments is None else arguments
-    known = {"chat", "ask", "ingest", "search", "train", "eval"}
+    known = {"chat", "ask", "replay", "ingest", "search", "log", "train", "eval"}
     if not any(w in known or w in ("-h", "--help", "--version") for w in words):
         words = ["chat", *words]
     flags = parser.parse_args(words)
@@ -39,16 +39,22 @@ def main(arguments: list[str] | None = None) -> int:
 def expected_errors() -> tuple[type[Exception], ...]:
     """Errors that carry a message for the person at the keyboard, not a defect."""
     from app.compose import NotReady, StartError
+    from app.failures.labelled import BadCase
+    from app.log import CannotExport
+    from app.replay import NotReplayable
+    from app.request import NoPassages
     from app.store.connection import LogError
     from app.training import NothingToMeasure
     from app.turn import BadMessage
     from engine.card import CheckpointError
     from engine.protocol import BadSampling, PromptTooLong
+    from prompts.templates import BadTemplate
     from retrieval.manifest import DatabaseError
     from retrieval.readers import NothingToRead
 
     found = [NotReady, StartError, LogError, BadMessage, BadSampling, PromptTooLong]
-    found += [CheckpointError, DatabaseError, NothingToRead, NothingToMeasure]
+    found += [BadCase, BadTemplate, NoPassages, NotReplayable]
+    found += [CheckpointError, DatabaseError, NothingToRead, NothingToMeasure, CannotExport]
     if "engine.tokenizer" in sys.modules:
         from engine.tokenizer import TokenizerError
 
@@ -97,8 +103,15 @@ def build_parser(options: Options) -> argparse.ArgumentParser:
     one.add_argument("--max-tokens", type=int, help="the most tokens to write")
     one.set_defaults(run=run_ask)
 
+    again = commands.add_parser(
+        "replay", parents=[shared], help="write a logged reply again and compare"
+    )
+    again.add_argument("turn", metavar="TURN", help="id of the turn, as `ask --json` prints it")
+    again.add_argument("--json", action="store_true", help="print what was compared as JSON")
+    again.set_defaults(run=run_replay)
+
     add = commands.add_parser("ingest", parents=[shared], help="add documents to the passages")
-    add.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="txt, md, jsonl, folders")
+    add.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="text files and folders")
     add.add_argument("--rebuild", action="store_true", help="make all keys and chunks anew")
     add.set_defaults(run=run_ingest)
 
@@ -108,9 +121,10 @@ def build_parser(options: Options) -> argparse.ArgumentParser:
     search.add_argument("--json", action="store_true")
     search.set_defaults(run=run_search)
 
-    from app.training import add_commands
+    from app import log, training
 
-    add_commands(commands, options.weights)
+    log.add_commands(commands, options.data)
+    training.add_commands(commands, options)
     return parser
 
 
@@ -128,6 +142,10 @@ def run_ask(options: Options, flags: argparse.Namespace) -> int:
         return replace(settings, sampling=sampling, retrieve=not flags.no_retrieval)
 
     return ask(options, flags.message, change, as_json=flags.json)
+
+
+def run_replay(options: Options, flags: argparse.Namespace) -> int:
+    return replay(options, flags.turn, as_json=flags.json)
 
 
 def run_ingest(options: Options, flags: argparse.Namespace) -> int:

@@ -11,11 +11,14 @@ def serve(options: Options, *, open_browser: bool) -> int:
     """Serves the page until interrupted. Raises StartError and LogError before it is up."""
     check_port(options.host, options.port)
     with closing(open_application(options)) as application:
-        application.load_in_background(lambda app: load(app, options))
+        # what measuring needs is compiled when the page is ready, so that nobody waits for it
+        application.load_in_background(lambda app: load(app, options).warm_up_scores())
+        from app.ui.example import stored_example
         from app.ui.page import build, launch  # imports gradio, which takes seconds
 
         print(f"Retroscope is at http://{options.host}:{options.port}", flush=True)
-        launch(build(application), options.host, options.port, open_browser=open_browser)
+        blocks = build(application, stored_example())
+        launch(application, blocks, options.host, options.port, open_browser=open_browser)
     return 0
 
 

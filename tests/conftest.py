@@ -15,10 +15,12 @@ from hypothesis import settings
 from app.records import Settings, Turn
 from app.settings import Options
 from app.store.ids import new_id, now
-from engine.protocol import ChunkEvent, DoneEvent, Event, Info, Reply, TokenEvent
+from engine.protocol import ChunkEvent, DoneEvent, Event, Info, Reply, Sampling, TokenEvent
 from retrieval.protocol import CHUNK, Neighbour
 
 if TYPE_CHECKING:  # jax must not be imported before pytest_configure has chosen its settings
+    from app.compose import Application
+    from app.passages import Passages
     from app.store.log import Log
     from engine.local import LocalEngine
     from engine.tokenizer import Tokenizer
@@ -80,6 +82,16 @@ def log(blank_log: Path, tmp_path: Path) -> "Iterator[Log]":
     from app.store.log import Log
 
     log = Log(Path(shutil.copy(blank_log, tmp_path)), app_version="0.1.0")
+    yield log
+    log.close()
+
+
+@pytest.fixture(scope="module")
+def shared_log(blank_log: Path, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Log]":
+    """A log for property tests, whose examples share it."""
+    from app.store.log import Log
+
+    log = Log(Path(shutil.copy(blank_log, tmp_path_factory.mktemp("shared"))))
     yield log
     log.close()
 
@@ -217,6 +229,20 @@ def terminal(
     return Terminal(options, tiny, monkeypatch, capsys)
 
 
+# ----- passages
+
+
+@pytest.fixture
+def passages(tokenizer: "Tokenizer", stocked: Path, library: Path, tmp_path: Path) -> "Passages":
+    """The six articles of `library` in a database of the test's own, searched as the page does."""
+    from app.passages import Passages
+    from tests.bag import BagEmbedder
+
+    options = Options(tmp_path / "data", tmp_path / "no weights", library)
+    shutil.copytree(stocked, options.passages)
+    return Passages(options, BagEmbedder(), tokenizer)
+
+
 # ----- the passage encoder that comes with Retroscope
 
 
@@ -225,3 +251,17 @@ def minilm() -> "BertEmbedder":
     from retrieval.embedder import default_embedder
 
     return default_embedder()
+
+
+# ----- the page, without a page
+
+
+@pytest.fixture
+def scripted(log: "Log") -> "Application":
+    """An application whose engine follows a script, with two passages to be shown."""
+    from app.compose import Application
+    from tests.e2e.scripted import ScriptedEngine, passage
+
+    application = Application(log, Settings(Sampling(seed=5)))
+    application.attach(ScriptedEngine(), lambda query, k: [passage(i) for i in range(k)])
+    return application

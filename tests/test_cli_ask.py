@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 
+from app.failures.detectors import DETECTORS
 from app.store.log import Log
 from retrieval.protocol import Neighbour
 from tests.terminal import Terminal
@@ -69,7 +70,7 @@ def test_plain_sqlite_shows_the_turn_with_its_neighbours_and_findings(terminal):
     assert turn == (said["turn_id"], QUESTION, said["reply"], said["finish"])
     shown = [n["title"] for chunk in said["chunks"] for n in chunk["neighbours"]]
     assert [title for (title,) in titles] == shown
-    assert {detector for (detector,) in runs} == {"repetition", "empty", "truncated"}
+    assert {detector for (detector,) in runs} == {detector.kind for detector in DETECTORS}
     assert [kind for kind, *_ in findings] == [f["kind"] for f in said["findings"]]
     assert all(quote == said["reply"][start:end] for _, start, end, quote in findings)
 

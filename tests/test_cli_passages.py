@@ -80,7 +80,7 @@ def test_where_nothing_can_be_read_it_is_said_why_and_nothing_changes(
     before = (terminal.options.passages / "manifest.json").read_bytes()
     ran = terminal("ingest", tmp_path / name)
     assert (ran.status, ran.out) == (2, "")
-    assert "error: nothing could be read; give a .txt, .md or .jsonl file" in ran.err
+    assert "error: nothing could be read; give a file in UTF-8 (.txt, .md, .html" in ran.err
     assert f"{tmp_path}/{name}: {reason}" in ran.err
     assert (terminal.options.passages / "manifest.json").read_bytes() == before
 

@@ -204,3 +204,27 @@ def test_a_conversation_goes_on_after_a_restart(log: Log, say: Build, tmp_path: 
     again.save(second)
     assert again.turns("toy") == [first, second]
     again.close()
+
+
+def test_the_tree_has_every_turn_oldest_first(log: Log, say: Build):
+    first = say()
+    old = say(first)
+    retry = say(first)
+    after = say(old)
+    say(conversation="elsewhere")
+    assert log.tree("toy") == (first, old, retry, after)
+    assert log.tree("nowhere") == ()
+
+
+def test_a_conversation_is_found_by_its_id(log: Log, say: Build):
+    say(conversation="other")
+    say(message="Tides")
+    assert log.conversation("toy") in log.conversations()
+    assert log.conversation("toy").title == "Tides"
+    with pytest.raises(LogError, match="no conversation nowhere"):
+        log.conversation("nowhere")
+
+
+def test_half_a_character_is_a_clear_error(log: Log):
+    with pytest.raises(LogError, match="half a character"):
+        log.turn("\ud800")

@@ -1,36 +1,43 @@
-"""What happens on the page, without a page: asking, stopping, reopening, forking."""
+"""What happens on the page, without a page: asking, stopping, reopening, forking, keeping."""
 
-import html
 from collections.abc import Iterator
-from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from app.compose import Application, NotReady
 from app.records import Settings
 from app.store.connection import LogError
 from app.turn import BadMessage
-from app.ui.desk import Busy, Desk, Place, View
-from app.ui.transcript import escape, unescape
+from app.ui.branches import Place
+from app.ui.desk import Desk, View
+from app.ui.example import Example
+from app.ui.shelf import Shelf
+from app.ui.transcript import escape
+from app.ui.underway import Busy, Underway
 from engine.protocol import Sampling
-from tests.e2e.scripted import ScriptedEngine, passage
 
 SETTINGS = Settings(Sampling(seed=5))
 NOWHERE = Place()
 
 
 @pytest.fixture
-def application(log) -> Application:
-    application = Application(log, SETTINGS)
-    application.attach(ScriptedEngine(), lambda query, k: [passage(0)])
-    return application
+def application(scripted: Application) -> Application:
+    return scripted
 
 
 @pytest.fixture
-def desk(application: Application) -> Desk:
-    return Desk(application)
+def underway() -> Underway:
+    return Underway()
+
+
+@pytest.fixture
+def desk(application: Application, underway: Underway) -> Desk:
+    return Desk(application, underway, Example())
+
+
+@pytest.fixture
+def shelf(log, underway: Underway) -> Shelf:
+    return Shelf(log, underway)
 
 
 def reply(desk: Desk, message: str, place: Place = NOWHERE, index: int | None = None) -> View:
@@ -126,7 +133,8 @@ def test_a_prompt_too_long_gives_the_message_back(desk: Desk, application: Appli
 
 def test_nothing_is_accepted_before_the_model_is_ready(log):
     with pytest.raises(NotReady, match="try again"):
-        Desk(Application(log, SETTINGS)).accept("page", "Hello", SETTINGS, Place())
+        desk = Desk(Application(log, SETTINGS), Underway(), Example())
+        desk.accept("page", "Hello", SETTINGS, Place())
 
 
 def test_an_empty_message_is_refused(desk: Desk):
@@ -150,73 +158,78 @@ def test_a_turn_that_cannot_be_saved_is_shown_from_memory(
     assert application.log.findings(last.place.turns[0])
 
 
-def test_a_conversation_that_is_written_to_is_not_deleted(desk: Desk):
+def test_a_conversation_that_is_written_to_is_not_deleted(desk: Desk, shelf: Shelf):
     view, views = begin(desk, "slow story")
     assert view.place.conversation is not None
     with pytest.raises(Busy):
-        desk.delete(view.place.conversation)
+        shelf.delete(view.place.conversation)
     desk.stop("page")
     list(views)
-    desk.delete(view.place.conversation)
+    shelf.delete(view.place.conversation)
     with pytest.raises(LogError, match="there is no conversation"):
         desk.open(view.place.conversation)
 
 
-def test_the_list_says_how_many_are_left_out(desk: Desk, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("app.ui.desk.SHOWN_CONVERSATIONS", 1)
+def test_the_list_says_how_many_are_left_out(
+    desk: Desk, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("app.ui.shelf.SHOWN", 1)
     for message in ("mute one", "mute two"):
         last = reply(desk, message)
-    listed = desk.conversations("", last.place)
+    listed = shelf.conversations("", last.place)
     assert [item["title"] for item in listed["items"]] == ["mute two"]
     assert listed["left"] == 1 and listed["selected"] == last.place.conversation
 
 
-# ----- the transcript's text
+def test_the_second_page_is_told_that_it_waits_for_the_first(desk: Desk):
+    _, views = begin(desk, "slow story", session="first")
+    waits = desk.accept("second", "Who dug the harbour?", SETTINGS, Place())
+    assert waits.status == "Waiting for the reply that another page is having written to end …"
+    desk.stop("first")
+    list(views)
+    *_, last = desk.write("second")
+    assert last.status == "Reply complete."
+    assert desk.accept("third", "Next", SETTINGS, Place()).status == "Waiting for the model …"
 
 
-class _Seen(HTMLParser):
-    def __init__(self, text: str):
-        super().__init__(convert_charrefs=True)
-        self.text, self.markup = "", []
-        self.feed(text)
-        self.close()
-
-    def handle_data(self, data):
-        self.text += data
-
-    def handle_starttag(self, tag, attrs):
-        self.markup.append(tag)
-
-    def handle_endtag(self, tag):
-        self.markup.append(tag)
-
-    def handle_comment(self, data):
-        self.markup.append(data)
-
-    def handle_decl(self, decl):
-        self.markup.append(decl)
-
-    handle_pi = unknown_decl = handle_comment
+# ----- opening
 
 
-PIECES = (
-    "<", ">", "&", "b", "/", "!", "?", "amp;", "#60;", "lt;", '"', "src=", "/file", " ", "🌊",
-    "<img src=x>", "&amp;", "&lt;", "&quot;",
-)  # fmt: skip
-messages = st.one_of(
-    st.text(st.characters(exclude_categories=("Cs", "Cc"))),
-    st.lists(st.sampled_from(PIECES)).map("".join),
-)
+def test_a_turn_is_found_by_its_id_alone(desk: Desk):
+    first = reply(desk, "Who dug the harbour?")
+    other = reply(desk, "Who dug it?", first.place, index=0)
+    for wanted in (first.place, other.place):
+        assert desk.open(None, wanted.turns[0]).place == wanted
+        assert desk.open(wanted.conversation, wanted.turns[0]).place == wanted
 
 
-@given(messages)
-def test_escaped_text_reads_as_it_was_typed(text: str):
-    seen = _Seen(escape(text))
-    assert (seen.text, seen.markup) == (text, [])
-    assert html.unescape(escape(text)) == text
-    assert unescape(escape(text)) == text
+def test_a_turn_in_the_middle_opens_its_branch_and_is_inspected(desk: Desk):
+    first = reply(desk, "Who dug the harbour?")
+    whole = reply(desk, "And then?", first.place)
+    view = desk.open(None, first.place.turns[0])
+    assert view.place == whole.place
+    assert view.inspector is not None
+    assert view.inspector["shown"]["turn"] == first.place.turns[0]
 
 
-def test_text_without_markup_is_left_alone():
-    text = "3 < 4 & 5 > 2; R & D, a/b <3"
-    assert escape(text) == text
+def test_a_deleted_turn_is_said_to_be_gone(desk: Desk, shelf: Shelf):
+    view = reply(desk, "Who dug the harbour?")
+    assert view.place.conversation is not None
+    shelf.delete(view.place.conversation)
+    with pytest.raises(LogError, match="it may have been deleted"):
+        desk.open(None, view.place.turns[0])
+
+
+def test_a_turn_is_not_looked_for_in_another_conversation(desk: Desk):
+    first, second = reply(desk, "mute one"), reply(desk, "mute two")
+    with pytest.raises(LogError, match="there is no turn"):
+        desk.open(first.place.conversation, second.place.turns[0])
+
+
+def test_a_title_is_given_and_kept(desk: Desk, shelf: Shelf):
+    place = reply(desk, "Who dug the harbour?").place
+    assert place.conversation is not None
+    shelf.rename(place.conversation, "  Masons\nand more ")
+    assert [item["title"] for item in shelf.conversations("", place)["items"]] == ["Masons"]
+    with pytest.raises(LogError, match="has no conversation"):
+        shelf.rename("nowhere", "x")

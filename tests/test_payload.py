@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from app.failures.detectors import run_detectors
 from app.failures.loops import Words
-from app.ui.copied import LEAST, shared_runs
+from app.records import Judgement
+from app.shared import LEAST, shared_runs
 from app.ui.payload import ending, inspection
 from engine.protocol import ChunkEvent, Reply, ReplyChunk, TokenEvent
 from retrieval.protocol import Neighbour
@@ -129,6 +130,53 @@ def test_a_run_may_cross_chunks_while_its_passage_stays(toy_turn):
     (span,) = first["cards"][0]["copied"]
     assert reply.text[slice(*span)] == "the old harbour was dug in 1411"
     assert third["cards"] == []
+
+
+def test_the_passages_of_a_chunk_are_said_to_come_from_the_text_before_it(toy_turn):
+    reply = reply_of((" One.", (PASSAGE, OTHER)), (" Two.", (PASSAGE,)), (" Three.", ()))
+
+    def origins(**changes) -> list[str]:
+        settings = replace(toy_turn().settings, **changes)
+        chunks = inspection(toy_turn(reply=reply, settings=settings))["chunks"]
+        return [chunk["origin"] for chunk in chunks]
+
+    both = "the model read them while it wrote this chunk."
+    one = "the model read it while it wrote this chunk."
+    assert origins() == [
+        f"Its passages were found with the question; {both}",
+        f"Its passage was found with the question and the text of chunk 1; {one}",
+        "",
+    ]
+    assert origins(follow="chunk")[1] == f"Its passage was found with the text of chunk 1; {one}"
+    assert origins(random=True)[0] == f"Its passages were drawn at random; {both}"
+    assert origins(pinned=(PASSAGE,))[:2] == [
+        f"Its passages were found with the question; {both}",
+        f"Its passage was chosen by hand; {one}",
+    ]
+
+
+def test_a_card_says_what_was_done_with_its_passage(toy_turn):
+    pasted = replace(OTHER, document_id=-1, chunk_id=-1)
+    reply = reply_of((" One.", (PASSAGE, pasted)), (" Two.", (PASSAGE, OTHER)))
+    turn = toy_turn(reply=reply, settings=replace(toy_turn().settings, pinned=(pasted,)))
+    judgements = (
+        Judgement(turn.id, 1, 0, "useful"),
+        Judgement(turn.id, 1, 1, "not", annotator="somebody else"),
+    )
+    chunks = inspection(turn, judgements=judgements)["chunks"]
+    cards = [card for chunk in chunks for card in chunk["cards"]]
+    assert [card["pinned"] for card in cards] == [False, True, False, False]
+    assert [card["document"] for card in cards] == [True, False, True, True]
+    assert [card["verdict"] for card in cards] == [None, None, "useful", None]
+    assert [card["passage"] for card in cards] == [7, -1, 7, 8]
+
+
+def test_the_detectors_that_ran_are_told_with_what_came_of_them(toy_turn):
+    turn = toy_turn()
+    runs = run_detectors(turn)
+    told = inspection(turn, runs=runs)["ran"]
+    assert [ran["detector"] for ran in told] == [run.detector for run in runs]
+    assert {ran["status"] for ran in told} <= {"ok", "found", "skipped", "error"}
 
 
 def test_a_chunk_without_passages_says_why(toy_turn):

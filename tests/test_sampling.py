@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from engine import sampling
 from engine.protocol import Sampling
-from engine.sampling import Draw, draw_of, sample
+from engine.sampling import Draw, draw_of
 
+sample = jax.jit(sampling.sample)  # one program instead of one for each step of it
 LOGITS = np.log(np.array([[0.5, 0.25, 0.15, 0.07, 0.02, 0.01]], np.float32))
 
 

@@ -101,7 +101,7 @@ def test_the_loss_falls_and_a_frozen_base_stays_bit_identical(tmp_path):
 
 
 def test_a_run_that_was_stopped_goes_on_exactly(tmp_path):
-    plan, graph, start = Plan(4, 3e-3, 1), graph_of(GOPHER), arrays_of(GOPHER)
+    plan, graph, start = Plan(3, 3e-3, 1), graph_of(GOPHER), arrays_of(GOPHER)
     whole, _ = train(graph, start, plan, plain, tmp_path / "whole")
     finished, halves = False, {}
     while not finished:

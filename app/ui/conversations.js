@@ -1,12 +1,6 @@
-// The list of conversations. Titles are untrusted text, so nodes are built, never HTML strings.
+// The list of conversations; nodes.js stands before this file. Titles are untrusted text, so nodes are built, never HTML strings.
 const list = element.querySelector("ul");
 const empty = element.querySelector(".empty");
-
-const make = (tag, properties = {}, ...children) => {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-};
 
 const when = (iso) => {
   const date = new Date(iso);
@@ -17,51 +11,89 @@ const when = (iso) => {
     : date.toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" });
 };
 
-const counted = (count) => `${count} ${count === 1 ? "reply" : "replies"}`;
+const replies = (item) => counted(item.turns, "reply", "replies");
 
-const ask = (item, row, remove) => {
-  const yes = make("button", { type: "button", className: "danger", textContent: "Delete" });
-  const no = make("button", { type: "button", textContent: "Keep" });
-  const question = make("div", { className: "confirm" },
-    make("span", { textContent: `Delete this conversation and its ${counted(item.turns)} for good?` }),
+// Something to answer below a row, in place of its menu; Escape leaves it.
+const panel = (row, className, label, ...children) => {
+  row.querySelector(".below")?.remove();
+  const made = make("div", { className: `below ${className}`, aria: { role: "group", label } }, ...children);
+  const more = row.querySelector(".more");
+  made.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    event.stopPropagation(); // it lets go of the chosen chunk elsewhere
+    leave(row);
+  });
+  more.setAttribute("aria-expanded", "true");
+  row.append(made);
+  return made;
+};
+
+const fold = (row) => {
+  row.querySelector(".below")?.remove();
+  row.querySelector(".more").setAttribute("aria-expanded", "false");
+};
+
+const leave = (row) => {
+  fold(row);
+  row.querySelector(".more").focus();
+};
+
+const ask = (item, row) => {
+  const yes = button("Delete", () => trigger("remove", { id: item.id }), { className: "danger" });
+  const no = button("Keep", () => leave(row));
+  panel(row, "confirm", `Delete ${item.title}`,
+    make("span", { textContent: `Delete this conversation and its ${replies(item)} for good?` }),
     make("div", {}, yes, no));
-  question.setAttribute("role", "group");
-  question.setAttribute("aria-label", `Delete ${item.title}`);
-  const close = () => {
-    question.remove();
-    remove.hidden = false;
-    remove.focus();
-  };
-  yes.addEventListener("click", () => trigger("remove", { id: item.id }));
-  no.addEventListener("click", close);
-  question.addEventListener("keydown", (event) => event.key === "Escape" && close());
-  remove.hidden = true;
-  row.append(question);
   no.focus();
 };
 
+const rename = (item, row) => {
+  const field = make("input", { type: "text", value: item.title, maxLength: 60, aria: { label: "Title of the conversation" } });
+  const save = make("button", { type: "submit", textContent: "Rename" });
+  const form = make("form", {}, field, save);
+  panel(row, "rename", `Rename ${item.title}`, form);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    leave(row);
+    if (field.value.trim() && field.value.trim() !== item.title) trigger("rename", { id: item.id, title: field.value });
+  });
+  field.focus();
+  field.select();
+};
+
+const menu = (item, row) => {
+  const act = (text, action) => button(text, () => action(item, row));
+  const save = (textContent, ending) =>
+    make("a", { textContent, href: `conversations/${encodeURIComponent(item.id)}.${ending}`, download: "" });
+  panel(row, "menu", `What to do with ${item.title}`,
+    act("Rename", rename), save("Save as Markdown", "md"), save("Save as JSON", "json"), act("Delete", ask))
+    .querySelector("button").focus();
+};
+
 const rowOf = (item, selected) => {
-  const open = make("button", { type: "button", className: "open", title: item.title },
-    make("span", { className: "title", textContent: item.title }),
-    make("span", { className: "when", textContent: `${when(item.updated)} · ${counted(item.turns)}` }));
+  const open = button("", () => trigger("open", { id: item.id }), { className: "open", title: item.title });
+  open.append(make("span", { className: "title", textContent: item.title }),
+    make("span", { className: "when", textContent: `${when(item.updated)} · ${replies(item)}` }));
   if (item.id === selected) open.setAttribute("aria-current", "true");
-  open.addEventListener("click", () => trigger("open", { id: item.id }));
-  const remove = make("button", { type: "button", className: "remove", textContent: "×" });
-  remove.setAttribute("aria-label", `Delete ${item.title}`);
-  const row = make("li", {}, make("div", { className: "row" }, open, remove));
-  row.dataset.id = item.id;
-  remove.addEventListener("click", () => ask(item, row, remove));
+  const row = make("li", { data: { id: item.id } });
+  const more = button("⋯", () => (row.querySelector(".below") ? fold(row) : menu(item, row)), {
+    className: "more", title: "Rename, save, delete",
+    aria: { label: `Rename, save or delete ${item.title}`, expanded: "false" },
+  });
+  row.append(make("div", { className: "row" }, open, more));
   return row;
 };
 
 const show = () => {
   const value = props.value;
   if (!value) return;
-  const focused = element.contains(document.activeElement)
-    ? document.activeElement.closest("li")?.dataset.id
-    : null;
+  const focused = element.contains(document.activeElement) ? document.activeElement : null;
+  const id = focused?.closest("li")?.dataset.id;
   list.replaceChildren(...value.items.map((item) => rowOf(item, value.selected)));
-  if (focused) ([...list.children].find((row) => row.dataset.id === focused) ?? list).querySelector("button")?.focus();
+  if (id) {
+    const row = [...list.children].find((other) => other.dataset.id === id);
+    (row?.querySelector(focused.classList.contains("more") ? ".more" : "button") ?? list.querySelector("button"))?.focus();
+  }
   const none = value.search ? "No conversation has these words." : "Conversations are kept here.";
   const more = value.left ? `and ${value.left} older ones; search to find them` : "";
   empty.textContent = value.items.length ? more : none;

@@ -1,41 +1,37 @@
 """What happens when a person does something on the page, without the page: values in, views out.
 
-A reply is asked for in two steps, `accept` and then `write`, because between them the page may
-wait for another reply to end. `stop` works in both.
+Here a reply is asked for and a conversation opened; `shelf` keeps the conversations, `comparing`
+writes replies to compare with another.
 """
 
 import logging
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from app.changes import BadChange
 from app.compose import Application, NotReady
-from app.records import Finding, Settings, Turn
+from app.records import DetectorRun, Settings, Turn
+from app.request import NoPassages
 from app.store.connection import LogError
 from app.turn import BadMessage, Finished, Started, clean_message
-from app.ui.payload import ending, inspection
+from app.ui.branches import NO_FORKS, Place, branch_of, forks
+from app.ui.example import Example
+from app.ui.payload import ending
+from app.ui.reading import payload_of
 from app.ui.transcript import Message, asked, messages, replied
+from app.ui.underway import Task, Underway
 from engine.protocol import ChunkEvent, DoneEvent, Event, PromptTooLong, Reply, TokenEvent
+from prompts.templates import BadTemplate
 
-EXPECTED = (BadMessage, NotReady, LogError, PromptTooLong)  # each with a message for the person
-SHOWN_CONVERSATIONS = 200
-_CLOCK = 0.14  # seconds between two views of a reply that is being written
+# Each has a message for the person.
+EXPECTED = (
+    BadChange, BadMessage, BadTemplate, LogError, NoPassages, NotReady, PromptTooLong,
+)  # fmt: skip
+CLOCK = 0.14  # seconds between two views of a reply that is being written
 _logger = logging.getLogger(__name__)
-
-
-class Busy(RuntimeError):
-    """The page already has a reply under way."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a page is: a conversation and one branch of its turns, first turn first."""
-
-    conversation: str | None = None
-    turns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,31 +42,27 @@ class View:
     messages: list[Message]
     status: str
     inspector: dict[str, Any] | None = None
+    branches: dict[str, Any] | None = None  # see `branches.forks`
     unsaved: str | None = None  # why the last turn is not in the log, "" if it is
     busy: bool = False
     give_back: str | None = None  # a message that was not answered returns to the message box
 
 
 @dataclass
-class Ask:
-    """A reply that was asked for, after `place` and the messages `before`."""
+class Ask(Task):
+    """A reply to a message, after `place` and the messages `before`."""
 
     message: str
     settings: Settings
     place: Place
     before: list[Message]
-    conversation: str | None  # known from the start of the reply on
-    stop: threading.Event = field(default_factory=threading.Event)
-    begun: bool = False
 
 
 class Desk:
     """Serves all open pages. A page is known by its session; it has one reply under way at most."""
 
-    def __init__(self, application: Application):
-        self._app = application
-        self._asks: dict[str, Ask] = {}
-        self._lock = threading.Lock()
+    def __init__(self, application: Application, underway: Underway, example: Example):
+        self._app, self._underway, self._example = application, underway, example
 
     def accept(
         self, session: str, message: str, settings: Settings, place: Place, index: int | None = None
@@ -86,98 +78,69 @@ class Desk:
             before = messages([self._app.log.turn(turn) for turn in kept])
         except LogError as problem:
             raise LogError(unsaved or str(problem)) from None
-        ask = Ask(message, settings, Place(place.conversation, kept), before, place.conversation)
-        with self._lock:
-            if session in self._asks:
-                raise Busy("a reply is still being written; stop it first")
-            self._asks[session] = ask
-        return View(ask.place, [*before, asked(message)], "Waiting for the model …", busy=True)
+        at = Place(place.conversation, kept)
+        branches = forks(self._app.log, at)
+        waits = self._underway.add(session, Ask(place.conversation, message, settings, at, before))
+        shown = [*before, asked(message)]
+        return View(at, shown, waiting(waits), branches=branches, busy=True)
 
     def write(self, session: str) -> Iterator[View]:
         """Writes the reply that was accepted; nothing if it has been stopped by now."""
-        with self._lock:
-            ask = self._asks.get(session)
-            if ask is None or ask.begun:
-                return
-            ask.begun = True
+        ask = self._underway.begin(session, Ask)
+        if ask is None:
+            return
         try:
             for view in self._write(ask):
                 if not view.busy:
-                    self._forget(session)  # before the page can send again
+                    self._underway.forget(session, ask)  # before the page can send again
                 yield view
         finally:
-            self._forget(session, ask)
+            self._underway.forget(session, ask)
 
     def stop(self, session: str) -> View | None:
         """Stops the reply under way, if any; a view if it had not begun, else `write` ends it."""
-        with self._lock:
-            ask = self._asks.get(session)
-            if ask is None:
-                return None
-            ask.stop.set()
-            if ask.begun:
-                return None
-            del self._asks[session]
-        return View(ask.place, ask.before, "Not sent.", give_back=ask.message)
-
-    def busy(self, session: str) -> bool:
-        """Whether the page has a reply under way."""
-        with self._lock:
-            return session in self._asks
-
-    def leave(self, session: str) -> None:
-        """The page was closed before its reply began; one that had begun ends by itself."""
-        with self._lock:
-            if session in self._asks and not self._asks[session].begun:
-                del self._asks[session]
+        ask = self._underway.stop(session, Ask)
+        return ask and View(ask.place, ask.before, "Not sent.", give_back=ask.message)
 
     def open(self, conversation: str | None, turn: str | None = None) -> View:
-        """A conversation through one of its turns, or its newest; None is an empty page.
+        """The branch through a turn, or the newest of a conversation; without either an empty page.
 
         Raises LogError where there is no such conversation or turn.
         """
+        if turn is not None and turn == self._example.id:
+            turn = conversation = None
+        if turn is not None:
+            found = self._app.log.turn(turn).conversation
+            if conversation not in (None, found):
+                raise LogError(f"there is no turn {turn} in conversation {conversation}")
+            conversation = found
         if conversation is None:
-            return View(Place(), [], "", inspector={"turns": [], "shown": None}, unsaved="")
-        branch = self._app.log.turns(conversation, through=turn)
-        if not branch or branch[-1].conversation != conversation:
+            return View(Place(), [], "", self._example.inspector, NO_FORKS, unsaved="")
+        branch = branch_of(self._app.log, conversation, turn)
+        if not branch:
             raise LogError(f"there is no conversation {conversation}; it may have been deleted")
         place = Place(conversation, tuple(t.id for t in branch))
         shown = next((t for t in branch if t.id == turn), branch[-1])
-        findings = self._app.log.findings(shown.id)
         return View(
             place,
             messages(branch),
             self._status(branch[-1]),
-            self._inspector(shown, place, findings),
+            self._inspector(shown, place),
+            forks(self._app.log, place),
         )
 
-    def inspect(self, turn: str) -> dict[str, Any]:
-        """The inspector's payload for a turn in the log. Raises LogError."""
-        log = self._app.log
-        return inspection(log.turn(turn), log.findings(turn), log.siblings(turn))
+    def forks(self, place: Place) -> dict[str, Any]:
+        """The other versions of a branch's replies. Raises LogError."""
+        return forks(self._app.log, place)
+
+    def turn(self, id: str) -> Turn:
+        """A turn in the log, or the stored example. Raises LogError."""
+        example = self._example.turn
+        return example if example and example.id == id else self._app.log.turn(id)
 
     def message(self, place: Place, index: int) -> str:
         """The message of a turn. Raises LogError."""
         return self._app.log.turn(place.turns[index]).message
-
-    def delete(self, conversation: str) -> None:
-        """Deletes a conversation for good. Raises LogError, or Busy while it is written to."""
-        with self._lock:
-            if any(ask.conversation == conversation for ask in self._asks.values()):
-                raise Busy("a reply in this conversation is still being written; stop it first")
-        self._app.log.delete_conversation(conversation)
-
-    def conversations(self, search: str, place: Place) -> dict[str, Any]:
-        """The list of conversations, newest first. Raises LogError."""
-        found = self._app.log.conversations(search)
-        shown = found[:SHOWN_CONVERSATIONS]
-        names = ("id", "title", "updated", "turns")
-        return {
-            "items": [{name: getattr(c, name) for name in names} for c in shown],
-            "left": len(found) - len(shown),
-            "search": search,
-            "selected": place.conversation,
-        }
 
     def _write(self, ask: Ask) -> Iterator[View]:
         try:
@@ -218,7 +181,7 @@ class Desk:
                     continue
                 if ask.stop.is_set():
                     break
-                if fresh or time.monotonic() - mark > _CLOCK:
+                if fresh or time.monotonic() - mark > CLOCK:
                     shown = [*above, replied(text)] if text else above
                     inspector = None
                     if fresh:
@@ -240,22 +203,17 @@ class Desk:
                 return replace(self.open(turn.conversation, turn.id), unsaved="")
             except LogError as problem:  # it was deleted meanwhile, or cannot be read back
                 finished = replace(finished, unsaved=str(problem))
-        findings = [finding for run in finished.runs for finding in run.findings]
         shown = [*above, replied(turn.reply.text)]
-        inspector = self._inspector(turn, place, findings)
-        return View(place, shown, self._status(turn), inspector, finished.unsaved)
+        inspector = self._inspector(turn, place, finished.runs)
+        return View(place, shown, self._status(turn), inspector, unsaved=finished.unsaved)
 
     def _inspector(
-        self, turn: Turn, place: Place, findings: tuple[Finding, ...] | list[Finding] = ()
+        self, turn: Turn, place: Place, runs: Sequence[DetectorRun] = ()
     ) -> dict[str, Any]:
-        try:
-            versions = self._app.log.siblings(turn.id)
-        except LogError:
-            versions = ()
         return {
             "conversation": place.conversation,
             "turns": list(place.turns),
-            "shown": inspection(turn, findings, versions),
+            "shown": payload_of(self._app.log, turn, runs),
         }
 
     @staticmethod
@@ -263,7 +221,9 @@ class Desk:
         words = ending(turn)
         return f"Reply {words}." if words == "complete" else f"{words[0].upper()}{words[1:]}."
 
-    def _forget(self, session: str, ask: Ask | None = None) -> None:
-        with self._lock:
-            if ask is None or self._asks.get(session) is ask:
-                self._asks.pop(session, None)
+
+def waiting(for_another: bool) -> str:
+    """What is said of a reply that has not begun."""
+    if for_another:
+        return "Waiting for the reply that another page is having written to end …"
+    return "Waiting for the model …"

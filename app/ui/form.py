@@ -1,28 +1,62 @@
-"""The settings on the page: how the next reply is asked for."""
+"""The settings on the page: how the next reply is asked for.
 
-import secrets
+A preset fills the fields in and is carried along, because it also has what no field shows, such
+as the prompt template.
+"""
+
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
-from app.records import Settings
+from app.records import Preset, Settings
+from app.ui.chosen import summary
+from app.ui.fields import OWN
+
+_LONGEST = 512  # tokens, the end of the slider where no preset asks for more
 
 
-class BadSetting(ValueError):
-    """A value that cannot be used; says which and what to give."""
+@dataclass(frozen=True)
+class Form:
+    """`base` holds the settings that the fields were filled from; `fields` is what is read."""
+
+    panel: gr.Accordion
+    preset: gr.Dropdown
+    retrieve: gr.Checkbox
+    base: gr.State
+    fields: list[Component]
+
+    @property
+    def values(self) -> list[Component]:
+        """The inputs of `read_settings`, in its order."""
+        return [self.base, *self.fields]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What `filled` and `offered` update."""
+        return [self.panel, self.base, self.preset, *self.fields]
 
 
-def settings_form(defaults: Settings) -> list[Component]:
+def settings_form(defaults: Settings) -> Form:
     """The fields, in the order that `read_settings` takes their values."""
     sampling = defaults.sampling
-    with gr.Accordion("Settings for the next reply", open=False, elem_id="settings"):
+    base = gr.State(defaults)
+    heading = summary(OWN, defaults.retrieve)
+    with gr.Accordion(heading, open=False, elem_id="settings") as panel:
+        preset = gr.Dropdown(
+            [OWN], value=OWN, label="Preset", elem_id="preset",
+            info="fills in the settings below, and brings its prompt template",
+        )  # fmt: skip
+        gr.HTML(
+            "<a href='runs'>Make, compare and delete presets</a>",
+            apply_default_css=False, elem_id="manage",
+        )  # fmt: skip
         with gr.Row():
             temperature = gr.Slider(
                 0, 2, sampling.temperature, step=0.05, label="Temperature", buttons=[],
-                info="0 always takes the likeliest token",
+                info="0 always takes the likeliest token", elem_id="temperature",
             )  # fmt: skip
             top_p = gr.Slider(
                 0.05, 1, sampling.top_p, step=0.05, label="Top p", buttons=[],
@@ -34,8 +68,9 @@ def settings_form(defaults: Settings) -> list[Component]:
                 info="this many likeliest tokens; 0 keeps all",
             )  # fmt: skip
             max_tokens = gr.Slider(
-                1, 512, sampling.max_tokens, step=1, label="Longest reply", buttons=[],
-                info="in tokens; a chunk has 64", elem_id="max-tokens",
+                1, max(_LONGEST, sampling.max_tokens), sampling.max_tokens, step=1,
+                label="Longest reply", buttons=[], info="in tokens; a chunk has 64",
+                elem_id="max-tokens",
             )  # fmt: skip
         with gr.Row():
             k = gr.Slider(
@@ -55,35 +90,30 @@ def settings_form(defaults: Settings) -> list[Component]:
                 defaults.in_context, label="Passage in the prompt",
                 info="also put the best passage before the message",
             )  # fmt: skip
-    return [temperature, top_p, top_k, max_tokens, seed, k, retrieve, in_context]
+    fields: list[Component] = [temperature, top_p, top_k, max_tokens, k, retrieve, in_context, seed]
+    return Form(panel, preset, retrieve, base, fields)
 
 
-def read_settings(defaults: Settings, values: Sequence[Any]) -> Settings:
-    """Settings from the fields' values; a seed is drawn where none is given. Raises BadSetting."""
-    temperature, top_p, top_k, max_tokens, seed, k, retrieve, in_context = values
-    try:
-        sampling = replace(
-            defaults.sampling,
-            temperature=float(temperature),
-            top_p=float(top_p),
-            top_k=int(top_k),
-            max_tokens=int(max_tokens),
-            seed=_seed(str(seed or "").strip()),
-        )
-    except (TypeError, ValueError) as problem:
-        raise BadSetting(f"settings: {problem}") from None
-    return replace(
-        defaults, sampling=sampling, k=int(k), retrieve=bool(retrieve), in_context=bool(in_context)
-    )
+def filled(form: Form, preset: str, settings: Settings) -> dict[Any, Any]:
+    """Updates that put a preset's settings into the form; the seed stays what the person gave."""
+    temperature, top_p, top_k, max_tokens, k, retrieve, in_context, _ = form.fields
+    sampling = settings.sampling
+    return {
+        form.base: settings,
+        form.panel: gr.update(label=summary(preset, settings.retrieve)),
+        temperature: sampling.temperature,
+        top_p: sampling.top_p,
+        top_k: sampling.top_k,
+        max_tokens: gr.update(
+            value=sampling.max_tokens, maximum=max(_LONGEST, sampling.max_tokens)
+        ),
+        k: settings.k,
+        retrieve: settings.retrieve,
+        in_context: settings.in_context,
+    }
 
 
-def _seed(text: str) -> int:
-    if not text:
-        return secrets.randbelow(2**32)
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(
-            f"the seed is {text[:40]!r}; give a whole number from 0 to 4294967295, or leave it "
-            "blank for a random one"
-        ) from None
+def offered(form: Form, presets: Sequence[Preset], chosen: str) -> dict[Any, Any]:
+    """Updates that offer presets to choose from."""
+    names = [OWN, *(preset.name for preset in presets)]
+    return {form.preset: gr.update(choices=names, value=chosen)}

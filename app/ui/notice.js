@@ -33,6 +33,7 @@ const show = () => {
     button.addEventListener("click", () => trigger("press"));
     parts.push(button);
   }
+  if (value.link) parts.push(make("a", { textContent: value.link.text, href: value.link.href }));
   box.replaceChildren(...parts);
 };
 

@@ -1,13 +1,13 @@
 """Lines of text round the conversation: what the application is doing, and what to know of it."""
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from app.compose import Application
+from app.ui.files import text_of
+from retrieval.manifest import DatabaseError, Manifest
 
-HERE = Path(__file__).parent
 _LINE = "<p role='{role}' aria-live='polite'></p>"
 _LINE_SCRIPT = """
 const line = element.querySelector("p");
@@ -29,13 +29,13 @@ def line(elem_id: str, *, role: str = "note") -> gr.HTML:
 
 
 def notice(elem_id: str) -> gr.HTML:
-    """A coloured notice: {"kind", "text", "done", "total", "button"}, or None to hide it.
+    """A coloured notice: {"kind", "text", "done", "total", "button", "link"}, or None to hide it.
 
-    Its button triggers the event "press".
+    Its button triggers the event "press"; a link is {"text", "href"}.
     """
     return gr.HTML(
         None, html_template="<div class='notice' hidden></div>", elem_id=elem_id,
-        js_on_load=(HERE / "notice.js").read_text("utf-8"), apply_default_css=False,
+        js_on_load=text_of("notice.js"), apply_default_css=False,
     )  # fmt: skip
 
 
@@ -59,12 +59,36 @@ def unsaved_notice(reason: str) -> dict[str, Any] | None:
     return {"kind": "failed", "text": text, "button": "Save again"}
 
 
+def library_notice(application: Application) -> dict[str, Any] | None:
+    """That there is nothing to retrieve from, and what to do; nothing where there is something."""
+    held = _held(application)
+    if application.status.stage != "ready" or held is None or held.chunks:
+        return None
+    text = "The library has no passages, so replies are written without any."
+    return {"kind": "hint", "text": text, "link": {"text": "Add documents", "href": "corpus"}}
+
+
 def about(application: Application) -> str:
-    """What is answering, and what to expect of it."""
-    info = application.info
+    """What is answering, what it reads from, and what to expect of it."""
+    info, held = application.info, _held(application)
     if info is None:
         return ""
-    return f"{info.preset}, {_rounded(info.parameters)} parameters. {info.note}"
+    words = f"{info.preset}, {_rounded(info.parameters)} parameters"
+    if held is not None:
+        words += f"; {_counted(held.documents, 'document')} in {_counted(held.chunks, 'passage')}"
+    return f"{words}. {info.note}"
+
+
+def _held(application: Application) -> Manifest | None:
+    """What the passage database holds; None without one, or where it cannot be read just now."""
+    try:
+        return application.passages and application.passages.manifest
+    except (DatabaseError, OSError):
+        return None
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def _rounded(count: int) -> str:

@@ -1,13 +1,17 @@
 """What the inspector is given: a turn as JSON. Pure; offsets are code points of the text beside."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from app.failures.loops import Words
-from app.records import Finding, Turn
-from app.ui.copied import Shared, shared_runs
+from app.records import DetectorRun, Finding, Judgement, Turn, Verdict
+from app.shared import Shared, shared_runs
 from engine.protocol import ReplyChunk
 from retrieval.protocol import Neighbour
+
+# Runs of words that a passage shares with what begins in a span of the reply.
+Runs = Callable[[str, tuple[int, int]], list[Shared]]
 
 _ENDINGS = {
     "stop": "complete",
@@ -29,15 +33,29 @@ def ending(turn: Turn) -> str:
 
 
 def inspection(
-    turn: Turn, findings: Sequence[Finding] = (), versions: Sequence[str] = ()
+    turn: Turn,
+    findings: Sequence[Finding] = (),
+    versions: Sequence[str] = (),
+    *,
+    runs: Sequence[DetectorRun] = (),
+    judgements: Sequence[Judgement] = (),
 ) -> dict[str, Any]:
     """The payload for one turn. `versions` are the ids of the replies beside it, itself included.
 
     {"turn", "text", "running", "ending", "facts", "version", "prompt_passage",
-     "chunks": [{"start", "end", "cards", "absence"}], "findings"}; see `_card` and `_finding`.
+     "chunks": [{"start", "end", "tokens", "origin", "query", "cards", "absence"}], "findings",
+     "ran": [{"detector", "status", "message"}]}; see `_card` and `_finding`.
     """
     reply = turn.reply
     words = Words.of(reply.text)
+    verdicts: dict[tuple[int, int], Verdict] = {
+        (j.chunk, j.rank): j.verdict for j in judgements if not j.annotator
+    }
+
+    @cache  # a passage often stays for many chunks
+    def shared(passage: str, within: tuple[int, int]) -> list[Shared]:
+        return shared_runs(Words.of(passage), words, within)
+
     return {
         "turn": turn.id,
         "text": reply.text,
@@ -50,15 +68,21 @@ def inspection(
             {
                 "start": chunk.start,
                 "end": chunk.end,
+                "tokens": chunk.last - chunk.first,
+                "origin": _origin(turn, position),
+                "query": chunk.query,
                 "cards": [
-                    _card(rank, neighbour, words, position, reply.chunks)
-                    for rank, neighbour in enumerate(chunk.neighbours, 1)
+                    _card(turn, position, rank, shared, verdicts.get((chunk.index, rank)))
+                    for rank in range(len(chunk.neighbours))
                 ],
                 "absence": "" if chunk.neighbours else _absence(turn, chunk),
             }
             for position, chunk in enumerate(reply.chunks)
         ],
         "findings": [_finding(finding) for finding in findings],
+        "ran": [
+            {"detector": run.detector, "status": run.status, "message": run.message} for run in runs
+        ],
     }
 
 
@@ -84,6 +108,40 @@ def _version(turn_id: str, versions: Sequence[str]) -> str:
     return f"version {versions.index(turn_id) + 1} of {len(versions)}"
 
 
+def _origin(turn: Turn, position: int) -> str:
+    """How the passages of a chunk came to it: by what was there before it, never by its own text.
+
+    The search is made when the text before is complete (RETRO, section 2.4).
+    """
+    settings = turn.settings
+    neighbours = turn.reply.chunks[position].neighbours
+    if not neighbours:
+        return ""
+    if all(_pinned(turn, neighbour) for neighbour in neighbours):
+        how = "chosen by hand"
+    elif settings.random:
+        how = "drawn at random"
+    elif position == 0:
+        how = "found with the question"
+    elif settings.follow == "chunk":
+        how = f"found with the text of chunk {position}"
+    else:
+        how = f"found with the question and the text of chunk {position}"
+    its, were, them = (
+        ("Its passage", "was", "it") if len(neighbours) == 1 else ("Its passages", "were", "them")
+    )
+    return f"{its} {were} {how}; the model read {them} while it wrote this chunk."
+
+
+def _pinned(turn: Turn, neighbour: Neighbour) -> bool:
+    return any(_same(neighbour, pinned) for pinned in turn.settings.pinned)
+
+
+def _same(one: Neighbour, other: Neighbour) -> bool:
+    """The same passage; its distance may differ, as the query does."""
+    return (one.chunk_id, one.text) == (other.chunk_id, other.text)
+
+
 def _absence(turn: Turn, chunk: ReplyChunk) -> str:
     """Why a chunk has no neighbours."""
     if not turn.settings.retrieve:
@@ -101,9 +159,8 @@ def _shown_for(
     A passage often stays for several chunks; a run of words may then cross their borders.
     """
 
-    def shown(chunk: ReplyChunk) -> bool:  # its distance may differ, as the query does
-        place = (neighbour.chunk_id, neighbour.text)
-        return any((n.chunk_id, n.text) == place for n in chunk.neighbours)
+    def shown(chunk: ReplyChunk) -> bool:
+        return any(_same(neighbour, n) for n in chunk.neighbours)
 
     first = last = position
     while first > 0 and shown(chunks[first - 1]):
@@ -114,24 +171,31 @@ def _shown_for(
 
 
 def _card(
-    rank: int, neighbour: Neighbour, reply: Words, position: int, chunks: Sequence[ReplyChunk]
+    turn: Turn, position: int, rank: int, shared: Runs, verdict: Verdict | None
 ) -> dict[str, Any]:
     """A neighbour of the chunk at `position`, with the words that the chunk shares with it.
 
     `marks` are spans of `text` and of `continuation`, `copied` are the same words in the reply.
+    `document` says whether it comes from one that can be opened.
     """
+    chunk = turn.reply.chunks[position]
+    neighbour = chunk.neighbours[rank]
     border = len(neighbour.text)
-    passage = Words.of(neighbour.text + neighbour.continuation)
-    chunk = chunks[position]
     runs = [
         run
-        for run in shared_runs(passage, reply, _shown_for(neighbour, position, chunks))
+        for run in shared(
+            neighbour.text + neighbour.continuation,
+            _shown_for(neighbour, position, turn.reply.chunks),
+        )
         if run.reply[0] < chunk.end and chunk.start < run.reply[1]
     ]
     return {
-        "rank": rank,
+        "rank": rank + 1,
+        "passage": neighbour.chunk_id,
         "title": neighbour.title,
         "source": neighbour.source,
+        "document": neighbour.document_id >= 0,
+        "pinned": _pinned(turn, neighbour),
         "start": neighbour.start,
         "end": neighbour.end,
         "distance": None if neighbour.distance is None else round(neighbour.distance, 4),
@@ -142,6 +206,7 @@ def _card(
             "continuation": _marks(runs, neighbour.continuation, border),
         },
         "copied": [list(run.reply) for run in runs],
+        "verdict": verdict,
     }
 
 

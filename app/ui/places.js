@@ -1,5 +1,5 @@
 // Places in a text: Python counts code points, the browser UTF-16 units, a document its nodes.
-// layout.py puts this file before inspector.js.
+// It stands before the scripts that use it.
 const units = (text, points) => {
   let at = 0;
   for (let i = 0; i < points && at < text.length; i += 1) at += text.codePointAt(at) > 0xffff ? 2 : 1;

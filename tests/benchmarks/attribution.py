@@ -66,7 +66,7 @@ def main() -> None:
         pinned = {j: tuple(shown[2 * j : 2 * j + 2]) for j in range(len(shown) // 2)}
         sampling = Sampling(max_tokens=flags.tokens)
         request = Request(PROMPT, "", sampling, pinned=pinned)
-        rows = []
+        reply, rows = Reply.of([]), []
         for _ in range(flags.rounds + 1):
             marks = [time.perf_counter()]
             reply = Reply.of(engine.generate(request))

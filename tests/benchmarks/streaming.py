@@ -30,8 +30,7 @@ class Watch:
     def _generate(self, request):  # as ScriptedEngine.generate
         self.ended.clear()
         self.first = time.perf_counter()
-        for event in self._write(request):
-            yield event
+        yield from self._write(request)
         self.last = time.perf_counter()
         self.ended.set()
 
@@ -49,10 +48,8 @@ def main() -> None:
             send(page, "long story")
             bot = page.locator("[data-testid=bot]")
             expect(bot).to_contain_text("10th", timeout=60_000)
-            page.wait_for_function(
-                f"document.querySelector('[data-testid=bot]').textContent.includes('{WORDS - 1}th')",
-                timeout=120_000, polling=20,
-            )  # fmt: skip
+            text = "document.querySelector('[data-testid=bot]').textContent"
+            page.wait_for_function(f"{text}.includes('{WORDS - 1}th')", timeout=120_000, polling=20)
             shown = time.perf_counter()
             watch.ended.wait()
             expect(page.locator("#box .submit-button")).to_be_visible()

@@ -24,7 +24,9 @@ from playwright.sync_api import (
 from app.compose import Application
 from app.records import Settings
 from app.store.log import Log
-from tests.e2e.scripted import ScriptedEngine, passage
+from app.ui.example import Example
+from engine.attribution import Thresholds
+from tests.e2e.scripted import ScriptedEngine, offsets, passage
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 FLAGS = [
@@ -39,7 +41,7 @@ expect.set_options(timeout=SECONDS * 1000)
 class Server:
     """An application with its page on a free port, as `app.serving.serve` starts one."""
 
-    def __init__(self, data: Path, *, ready: bool = True):
+    def __init__(self, data: Path, *, ready: bool = True, example: Example | None = None):
         from app.ui.page import build, launch
 
         self.log = Log(data / "log.db", "test")
@@ -51,11 +53,14 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}/"
-        self._blocks = build(self.application)
-        launch(self._blocks, "127.0.0.1", port, block=False)
+        self._blocks = build(self.application, example or Example())
+        launch(self.application, self._blocks, "127.0.0.1", port, block=False)
 
     def finish_loading(self) -> None:
-        self.application.attach(ScriptedEngine(), lambda query, k: [passage(i) for i in range(k)])
+        self.engine = ScriptedEngine()
+        self.application.attach(
+            self.engine, lambda query, k: [passage(i) for i in range(k)], encode_offsets=offsets
+        )
 
     def stop(self) -> None:
         with warnings.catch_warnings():
@@ -153,7 +158,36 @@ def shared_page(visit: Callable[..., Page], server: Server) -> Iterator[Page]:
     page.close()
 
 
+@pytest.fixture(scope="session")
+def replied(visit: Callable[..., Page], server: Server) -> Iterator[Page]:
+    """A page with one reply of four chunks whose effects are measured; nothing is asked of it
+    again."""
+    page = ready_page(visit, server)
+    server.application.thresholds = Thresholds(used=0.5, hurt=-0.2, copied=8)
+    ask(page, "Who dug the harbour?")
+    expect(page.locator(".ribbon .helped")).to_have_count(4)
+    server.application.thresholds = None
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def inspected(replied: Page) -> Page:
+    """The reply with its first chunk chosen and none held."""
+    replied.locator("#inspector-chunks-tab").click()
+    replied.locator(".ribbon button").first.click()
+    replied.keyboard.press("Escape")
+    replied.mouse.move(0, 0)
+    return replied
+
+
 # ----- what a person does, and sees
+
+
+def painted(page: Page, name: str) -> list[str]:
+    """The texts that are highlighted in the transcript under a name."""
+    ranges = "[...(CSS.highlights.get(name) ?? [])].map(range => range.toString())"
+    return page.evaluate(f"name => {ranges}", name)
 
 
 def send(page: Page, message: str) -> None:

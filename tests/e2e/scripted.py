@@ -1,10 +1,12 @@
 """An engine that follows a script instead of a model, so that a journey goes the same each time.
 
-What it writes depends on the message: see `SCRIPTS`. A chunk has 12 tokens here, one a word.
+What it writes depends on the message, see `SCRIPTS`, and on the passages that it is shown, see
+`UNSEEN`. A chunk has 12 tokens here, one a word.
 """
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -38,6 +40,7 @@ PASSAGES = (
     ("Storms 🌊", "🌊🌊 Its walls kept small boats safe from winter storms ",
      "and the town grew around it; see <script>alert(4)</script> below."),
 )  # fmt: skip
+UNSEEN = {0: ("1411", "1398"), 1: ("storms", "gales")}  # words without a passage: (with, without)
 GAINS = {0: 0.25, 1: -0.05}  # nats a token that each passage adds
 
 
@@ -49,12 +52,14 @@ class Script:
     seconds: float = 0.004
     error: str = ""
     search_error: str = ""
+    chunk: int = CHUNK  # tokens
 
 
 SCRIPTS = {
     "loop": Script(" Well:" + " the heron waits in the reeds" * 40, seconds=0.001),
     "broken": Script(" The old harbour was dug", error="the script says so"),
     "slow": Script(HARBOUR * 12, seconds=0.03),
+    "long": Script("".join(f" {n}th" for n in range(1500)), seconds=1 / 200, chunk=64),
     "inert": Script(INERT),
     "lost": Script(HARBOUR, search_error="the search failed (no index); written without passages"),
     "mute": Script(""),
@@ -95,34 +100,57 @@ class ScriptedEngine:
 
     def _write(self, request: Request, script: Script) -> Iterator[Event]:
         words = re.findall(r"\s*\S+", script.text)
-        clock = threading.Event()  # never set: waiting for it is a sleep
+        begun = time.monotonic()
+        shown: tuple[Neighbour, ...] = ()
         for number in range(max(len(words), 1)):
-            if number % CHUNK == 0:
-                yield self._chunk(request, script, number // CHUNK)
+            if number % script.chunk == 0:
+                chunk = self._chunk(request, script, number // script.chunk)
+                shown = chunk.neighbours
+                yield chunk
             if not words:
                 break
             if number == request.sampling.max_tokens:
                 yield DoneEvent("length", 20, {"total": 0.5})
                 return
-            clock.wait(script.seconds)
-            id = sum(map(ord, words[number].strip()))
-            yield TokenEvent(id, words[number], -0.5, ((words[number], -0.5),), number // CHUNK)
+            time.sleep(max(0.0, begun + (number + 1) * script.seconds - time.monotonic()))
+            word = _as_shown(words[number], shown)
+            id = sum(map(ord, word.strip()))
+            yield TokenEvent(id, word, -0.5, ((word, -0.5),), number // script.chunk)
         if script.error:
             raise RuntimeError(script.error)
         yield DoneEvent("stop", 20, {"total": 0.5})
 
     def _chunk(self, request: Request, script: Script, index: int) -> ChunkEvent:
+        if index in request.pinned:
+            return ChunkEvent(index, "", request.pinned[index], 0.0)
         if not request.retrieve:
             return ChunkEvent(index, "", (), 0.0)
         if script.search_error:
             return ChunkEvent(index, request.query, (), 0.0, script.search_error)
-        shown = tuple(passage(rank) for rank in range(request.k))
+        always = [n.chunk_id for n in request.always]
+        found = tuple(passage(i) for i in range(len(PASSAGES)) if i not in always)
+        kept = (*request.always, *found)[: request.k]
+        shown = tuple(n for n in kept if n.chunk_id not in request.without)
         return ChunkEvent(index, request.query, shown, 0.01)
+
+
+def _as_shown(word: str, shown: tuple[Neighbour, ...]) -> str:
+    """The word of the script, or the one that stands for it where a passage is not shown."""
+    for id, (seen, unseen) in UNSEEN.items():
+        if all(n.chunk_id != id for n in shown):
+            word = word.replace(seen, unseen)
+    return word
 
 
 def _score(shown: tuple[Neighbour, ...], size: int) -> Score:
     nats = -0.7 + sum(GAINS.get(n.chunk_id, 0.001) for n in shown)
     return Score((nats,) * size, (1 / len(shown),) * len(shown) if shown else ())
+
+
+def offsets(text: str) -> list[tuple[int, int, int]]:
+    """The tokens of a text: a word with the space before it, with the id of its replies' tokens."""
+    found = re.finditer(r"\s*\S+", text)
+    return [(sum(map(ord, m.group().strip())), m.start(), m.end()) for m in found]
 
 
 def passage(rank: int) -> Neighbour:

@@ -1,7 +1,11 @@
 """Asking: a reply is streamed, stopped, asked for again, and its message edited."""
 
+from collections.abc import Callable
+
 from playwright.sync_api import Page, expect
 
+from app.records import Preset, Settings
+from engine.protocol import Sampling
 from tests.e2e.conftest import Server, ask, expect_idle, open_settings, send, turn_of, wait_until
 from tests.e2e.scripted import HARBOUR
 
@@ -11,7 +15,7 @@ def test_a_reply_is_streamed_and_logged(page: Page, server: Server):
     bot = page.locator("[data-testid=bot]")
     expect(bot).to_contain_text("The old harbour")
     expect(page.locator("#status")).to_contain_text("Writing")
-    expect(page.locator(".ribbon button")).to_have_count(2)  # while it is still being written
+    expect(page.locator(".ribbon button").nth(1)).to_be_visible()  # while it is still being written
     page.locator("#box .stop-button").click()
     expect_idle(page)
     turn = server.log.turn(turn_of(page))
@@ -86,3 +90,30 @@ def test_shift_and_enter_make_a_new_line(page: Page):
     box.press_sequentially("two")
     expect(box).to_have_value("one\ntwo")
     expect(page.locator("[data-testid=user]")).to_have_count(0)
+
+
+def test_a_new_page_starts_with_the_default_preset_and_another_fills_the_settings_in(
+    visit: Callable[..., Page], server: Server
+):
+    warm = Settings(Sampling(temperature=1.25, max_tokens=20), template="Q: {message}\nA:")
+    server.log.save_preset(Preset("Warm", warm, default=True))
+    server.log.save_preset(Preset("Bare", Settings(Sampling(temperature=0), retrieve=False)))
+    try:
+        page = visit(server.url)
+        expect(page.locator("#settings > button")).to_contain_text("preset “Warm”")
+        ask(page, "Who dug the harbour?")
+        settings = server.log.turn(turn_of(page)).settings
+        assert settings.sampling.temperature == 1.25 and settings.template == warm.template
+        open_settings(page)
+        page.locator("#preset input").click()
+        page.get_by_role("option", name="Bare").click()
+        expect(page.locator("#temperature input[type=number]")).to_have_value("0")
+        expect(page.locator("#settings > button")).to_contain_text("“Bare”, retrieval is off")
+        ask(page, "And then?")
+        settings = server.log.turn(turn_of(page)).settings
+        assert (settings.sampling.temperature, settings.retrieve) == (0, False)
+        assert settings.template == ""
+        page.close()
+    finally:
+        for name in ("Warm", "Bare"):
+            server.log.delete_preset(name)

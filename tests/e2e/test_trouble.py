@@ -74,6 +74,19 @@ def test_the_limit_of_a_reply_is_said_in_words(page: Page):
     expect(page.locator("#status")).to_have_text("Ended: reached the limit of 20 tokens.")
 
 
+def test_a_page_of_another_site_gets_nothing(server: Server):
+    for path, header in (
+        ("", {"Host": "evil.example"}),
+        ("gradio_api/info", {"Host": "evil.example:80"}),
+        ("gradio_api/info", {"Origin": "http://evil.example"}),
+        ("conversations/any.json", {"Host": "evil.example"}),
+    ):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(server.url + path, headers=header))
+        assert refused.value.code == 403
+        refused.value.close()
+
+
 def test_the_plumbing_is_private_and_files_stay_where_they_are(server: Server):
     with urllib.request.urlopen(server.url + "gradio_api/info") as answer:
         assert answer.read() == b'{"named_endpoints":{},"unnamed_endpoints":{}}'
