@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.changes import Change
@@ -38,6 +38,7 @@ from retrieval.protocol import EncodeOffsets, Neighbour, Retrieve
 
 MESSAGE_LIMIT = 20_000  # characters; far beyond any context of ours, short enough to handle at once
 PROGRESS_SECONDS = 1.0
+LOOKED_AT = 4  # passages searched for each sentence that may be copied from one not shown
 LOOP_EVERY = 8  # tokens between two looks at whether the reply runs away in a loop
 
 
@@ -224,7 +225,7 @@ class Turns:
         finally:
             getattr(events, "close", lambda: None)()
             turn = replace(turn, reply=Reply.of(seen), finish=finish, error=error)
-            runs = run_detectors(turn)
+            runs = run_detectors(turn, lookup=self._lookup if self._retrieve else None)
             unsaved = self._save(turn, runs, against)
         yield Finished(turn, runs, unsaved)
 
@@ -255,6 +256,11 @@ class Turns:
         except LogError as problem:
             return str(problem)
         return ""
+
+    def _lookup(self, text: str) -> Sequence[Neighbour]:
+        """Passages of the database that a sentence may have been copied from."""
+        assert self._retrieve is not None  # else the detector is told so
+        return self._retrieve(text, LOOKED_AT)
 
     def _passage(self, message: str, settings: Settings) -> str:
         """The passage for the prompt: the first of those that are shown beside it."""

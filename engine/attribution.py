@@ -19,7 +19,7 @@ from retrieval.protocol import Neighbour
 
 MOST_NEIGHBOURS = 4  # of a chunk: 2^4 subsets
 LEAST_CONTROLS = 100  # random passages that thresholds are set on
-TAIL = 0.05  # the share of random passages whose effect lies beyond each threshold
+TAIL = 0.05  # the share of random passages whose gain lies above the threshold
 
 Word = Literal["copied", "used", "hurt", "no measurable effect"]
 Subset = frozenset[int]  # ranks of a chunk's neighbours, from 0
@@ -167,10 +167,12 @@ def shapley(value: Mapping[Subset, float], k: int) -> list[float]:
 
 
 def calibrate(controls: Iterable[float], runs: Iterable[int]) -> Thresholds:
-    """Thresholds that one random passage in twenty crosses on each side.
+    """Thresholds from what random passages do: one in twenty makes a chunk likelier than `used`.
 
     `controls` are gains from random passages in nats, `runs` the longest runs of words that
-    replies share with random passages. Raises Unmeasurable where there are too few.
+    replies share with random passages. `hurt` is as far below zero: random passages lower the
+    log-probability as a rule, so how far they do does not tell what is no effect. Raises
+    Unmeasurable where there are too few.
     """
     gains, longest = sorted(controls), sorted(runs)
     if min(len(gains), len(longest)) < LEAST_CONTROLS:
@@ -179,7 +181,8 @@ def calibrate(controls: Iterable[float], runs: Iterable[int]) -> Thresholds:
         )
     cut = int(TAIL * len(gains))
     # a passage shares words by chance as well, and far less often more than all random ones did
-    return Thresholds(max(gains[-1 - cut], 0.0), min(gains[cut], 0.0), longest[-1] + 1)
+    used = max(gains[-1 - cut], 0.0)
+    return Thresholds(used, -used, longest[-1] + 1)
 
 
 def word_for(effect: NeighbourEffect, shared: int, thresholds: Thresholds) -> Word:

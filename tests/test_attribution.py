@@ -196,17 +196,17 @@ def test_too_many_neighbours_are_refused_with_both_numbers(tiny: LocalEngine):
 # ----- thresholds and words
 
 
-def test_one_random_passage_in_twenty_lies_beyond_each_threshold():
+def test_one_random_passage_in_twenty_lies_above_the_threshold():
     gains = np.random.default_rng(0).normal(0, 2, 400).tolist()
     found = calibrate(gains, [3] * 390 + [6] * 10)
     assert sum(gain > found.used for gain in gains) == 20
-    assert sum(gain < found.hurt for gain in gains) == 20
+    assert found.hurt == -found.used
     assert found.copied == 7
 
 
 def test_thresholds_never_call_a_loss_used_or_a_gain_hurt():
     assert calibrate([-5.0] * 200, [0] * 200).used == 0
-    assert calibrate([5.0] * 200, [0] * 200).hurt == 0
+    assert calibrate([5.0] * 200, [0] * 200).hurt <= 0
 
 
 def test_too_few_random_passages_set_no_threshold():

@@ -2,7 +2,7 @@
 
 Every question is answered greedily and as the model card recommends, with the passages that are
 found. Each chunk of a reply is then read again with random passages alone in their place. What
-nineteen in twenty of those leave unchanged is no measurable effect.
+nineteen in twenty of those do not add is no measurable effect.
 """
 
 import json
@@ -29,8 +29,9 @@ from engine.protocol import ReplyChunk
 from retrieval.protocol import Neighbour
 
 MEANING = (
-    "used, hurt: nats that nineteen in twenty random passages stay below and above, alone in the "
-    "place of those shown; copied: words in a row, one more than a reply shares with any of them"
+    "used: nats that nineteen in twenty random passages stay below, alone in the place of those "
+    "shown; hurt: as far below zero, since random passages lower the log-probability as a rule; "
+    "copied: words in a row, one more than a reply shares with any random passage"
 )
 
 

@@ -144,9 +144,11 @@ const take = () => {
   const { value } = props;
   if (!value) return;
   draw(value);
-  if (value.opening === shown) return;
+  const fresh = value.opening !== shown;
+  if (fresh) part("again").open = false;
+  if (!value.b && !value.busy) part("again").open = true; // there is nothing yet to compare
+  if (!fresh) return;
   shown = value.opening;
-  part("again").open = !value.b && !value.busy; // there is nothing yet to compare
   open();
   dialog.scrollTop = 0;
 };

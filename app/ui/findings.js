@@ -10,6 +10,7 @@ const findingOf = (finding, index) => {
   }
   const measure = `${finding.kind} · score ${finding.score}, threshold ${finding.threshold}`;
   item.append(make("p", { className: "measure", textContent: measure }));
+  if (finding.quality) item.append(make("p", { className: "measure", textContent: `Such findings: ${finding.quality}.` }));
   return item;
 };
 

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 from app.failures.loops import Words
+from app.failures.quality import quality_of
 from app.records import DetectorRun, Finding, Judgement, Turn, Verdict
 from app.shared import Shared, shared_runs
 from engine.protocol import ReplyChunk
@@ -230,6 +231,7 @@ def _marks(runs: Sequence[Shared], part: str, offset: int) -> list[list[int]]:
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
+    quality = quality_of(finding.kind)
     return {
         "kind": finding.kind,
         "start": finding.start,
@@ -239,4 +241,5 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "threshold": round(finding.threshold, 3),
         "severity": finding.severity,
         "explanation": finding.explanation,
+        "quality": quality.words() if quality else "",
     }

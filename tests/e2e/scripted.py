@@ -25,6 +25,7 @@ from engine.protocol import (
 from retrieval.protocol import Neighbour
 
 CHUNK = 12
+CATCH_UP = 0.2  # seconds that a reply that was held up may make good
 CONTEXT = 2048
 HARBOUR = (
     " The old harbour was dug in 1411 by the guild of masons. Its walls kept small boats safe from"
@@ -100,7 +101,7 @@ class ScriptedEngine:
 
     def _write(self, request: Request, script: Script) -> Iterator[Event]:
         words = re.findall(r"\s*\S+", script.text)
-        begun = time.monotonic()
+        due = time.monotonic()
         shown: tuple[Neighbour, ...] = ()
         for number in range(max(len(words), 1)):
             if number % script.chunk == 0:
@@ -112,7 +113,8 @@ class ScriptedEngine:
             if number == request.sampling.max_tokens:
                 yield DoneEvent("length", 20, {"total": 0.5})
                 return
-            time.sleep(max(0.0, begun + (number + 1) * script.seconds - time.monotonic()))
+            due = max(due + script.seconds, time.monotonic() - CATCH_UP)
+            time.sleep(max(0.0, due - time.monotonic()))
             word = _as_shown(words[number], shown)
             id = sum(map(ord, word.strip()))
             yield TokenEvent(id, word, -0.5, ((word, -0.5),), number // script.chunk)
