@@ -28,6 +28,17 @@ if TYPE_CHECKING:  # jax must not be imported before pytest_configure has chosen
     from tests.terminal import Terminal
     from tests.toys import Toy
 
+# ----- how tests are shared out between workers
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a file stay together, and those in the browser all do: they share one page,
+    and starting it takes as long as many tests."""
+    for item in items:
+        browser = item.path.parent.name == "e2e"
+        item.add_marker(pytest.mark.xdist_group("e2e" if browser else item.path.name))
+
+
 # ----- turns (store, failures, page)
 
 

@@ -170,7 +170,7 @@ FIELDS = ("filter", "sort", "descending", "page", "id", "passage", "first", "tex
 
 
 @given(JSON | st.dictionaries(st.sampled_from(FIELDS), JSON))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_nothing_that_a_page_may_send_breaks_an_answer(catalogue, uploading, value):
     for ask in (catalogue.documents, catalogue.document, catalogue.search):
         assert isinstance(ask(value), dict)

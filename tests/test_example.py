@@ -16,6 +16,7 @@ from app.ui.desk import Desk
 from app.ui.example import LABEL, QUESTIONS, Example, stored_example
 from app.ui.pins import pin
 from app.ui.underway import Underway
+from engine.card import read_card
 from retrieval.protocol import Document
 from retrieval.readers import read
 
@@ -75,5 +76,15 @@ def test_without_an_example_the_page_is_as_empty(log: Log, tmp_path: Path):
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_the_library_has_an_article_for_each_question_to_begin_with(question: str):
     library = read([ROOT / "retrieval/library"])
-    titles = {item.title.casefold() for item in library if isinstance(item, Document)}
-    assert titles & set(re.findall(r"\w+", question.casefold()))
+    titles = [item.title.casefold() for item in library if isinstance(item, Document)]
+    words = re.findall(r"\w+", question.casefold())
+    assert [title for title in titles if title.split()[0] in words]
+
+
+def test_the_example_that_ships_was_written_by_the_model_that_ships():
+    """Else make it anew: ask, open the page once so that it is measured, and `log export`."""
+    example, card = stored_example(), read_card(ROOT / "engine/weights/retro-mini")
+    assert example.turn is not None and example.attribution is not None
+    assert example.turn.model.fingerprint == card["sha256"]
+    assert example.turn.model.note == card["note"]
+    assert example.turn.message in QUESTIONS

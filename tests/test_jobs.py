@@ -1,53 +1,21 @@
-"""app.jobs and app.uploads: files become documents in the background, and none is lost."""
+"""app.jobs: uploaded files become documents in the background, and none is lost."""
 
 import json
-import signal
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
-from app import jobs, uploads
+from app import jobs
 from app.jobs import Jobs
-from app.uploads import Refused, Upload, check, clean_name
+from app.uploads import Refused, Upload
 from retrieval.writer import drafting
-from tests.terminal import ARTICLES
-
-ROOT = Path(__file__).parent.parent
-TEXTS = {f"text {i}.txt": f"Sentence {i} tells of a ferry and of sheep number {i}. " * 15
-         for i in range(4)}  # fmt: skip
+from tests.arrivals import EXPECTED, TEXTS, Gate, finish, look, outcome, sources, write
 
 
 @pytest.fixture(autouse=True)
 def short_blocks(monkeypatch):
     monkeypatch.setattr("retrieval.ingest.BLOCK", 4)
-
-
-class Gate:
-    """Stands before an embedder: while closed, each block of chunks waits to be let through."""
-
-    def __init__(self, embedder):
-        self.width, self.fingerprint, self._embedder = (
-            embedder.width, embedder.fingerprint, embedder,
-        )  # fmt: skip
-        self.blocks = threading.Semaphore(10**6)
-        self.waiting = threading.Event()
-        self.failing = False
-
-    def close(self) -> None:
-        self.blocks = threading.Semaphore(0)
-        self.waiting.clear()
-
-    def __call__(self, texts):
-        if len(texts) > 1 or self.failing:
-            self.waiting.set()
-            assert self.blocks.acquire(timeout=20)
-            if self.failing:
-                raise OSError(28, "No space left on device")
-        return self._embedder(texts)
 
 
 @pytest.fixture
@@ -68,42 +36,16 @@ def job(passages, folder):
     job.close()
 
 
-def write(folder: Path, files: dict[str, str | bytes]) -> list[Upload]:
-    """Puts files where a browser's uploads arrive."""
-    made = []
-    for number, (name, text) in enumerate(files.items()):
-        path = folder / "arrived" / str(number)
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(text.encode() if isinstance(text, str) else text)
-        made.append(Upload(path, name))
-    return made
-
-
-def finish(job: Jobs):
-    end = time.monotonic() + 20
-    while job.state.running:
-        assert time.monotonic() < end, job.state
-        time.sleep(0.005)
-    return job.state
-
-
-def sources(passages) -> list[str]:
-    return sorted(e.source for e in passages.documents() if e.source.startswith("uploads/"))
-
-
-EXPECTED = [f"uploads/{name}" for name in sorted(TEXTS)]
-
-
 # ----- from files to documents
 
 
 def test_uploaded_files_become_documents_and_are_deleted(job, passages, folder, tmp_path):
     arrived = write(tmp_path, TEXTS)
     job.start(arrived)
-    state = finish(job)
-    assert (state.stage, state.report.added, state.read) == ("done", 4, 4)
-    assert state.done == state.chunks == state.report.chunks > 8
-    assert state.rate > 0
+    report, state = outcome(job), look(job)
+    assert (state.stage, report.added, state.read) == ("done", 4, 4)
+    assert state.done == state.chunks == report.chunks > 8
+    assert state.rate and state.rate > 0
     assert sources(passages) == EXPECTED
     assert passages.retrieve("a ferry and sheep number 3", 1)[0].title == "text 3"
     assert list(folder.iterdir()) == [] and not any(a.path.exists() for a in arrived)
@@ -111,8 +53,8 @@ def test_uploaded_files_become_documents_and_are_deleted(job, passages, folder, 
 
 def test_what_cannot_be_read_is_listed_by_its_name_and_the_rest_is_added(job, passages, tmp_path):
     job.start(write(tmp_path, {"photo.txt": b"\x89PNG\0", **TEXTS, "lines.jsonl": "[1]\n"}))
-    state = finish(job)
-    assert (state.stage, state.report.added) == ("done", 4)
+    report, state = outcome(job), look(job)
+    assert (state.stage, report.added) == ("done", 4)
     assert [(s.source, s.reason.split(":")[0]) for s in state.skipped] == [
         ("photo.txt", "this is not text"),
         ("lines.jsonl, line 1", 'expected an object with a string "text"'),
@@ -133,14 +75,14 @@ def test_a_file_of_the_same_name_replaces_the_earlier_upload(job, passages, tmp_
     job.start(write(tmp_path, {"a.md": "# One\n\nThe first text."}))
     finish(job)
     job.start(write(tmp_path, {"a.md": "# Two\n\nThe second text."}))
-    assert finish(job).report.replaced == 1
+    assert outcome(job).replaced == 1
     assert [e.title for e in passages.documents() if e.source == "uploads/a.md"] == ["Two"]
 
 
 def test_files_of_the_same_name_in_one_upload_live_side_by_side(job, passages, tmp_path):
     first, second = write(tmp_path, {"a.md": "# One\n\nFirst.", "b.md": "# Two\n\nSecond."})
     job.start([first, Upload(second.path, "other/a.md")])
-    assert finish(job).report.added == 2
+    assert outcome(job).added == 2
     assert sources(passages) == ["uploads/a.md"] * 2
 
 
@@ -148,7 +90,7 @@ def test_an_upload_cannot_pass_for_a_document_of_the_library(job, passages, tmp_
     known = next(e for e in passages.documents() if e.title == "Bread")
     record = {"title": "Bread", "source": known.source, "text": "Bread is made of stone."}
     job.start(write(tmp_path, {"x.jsonl": json.dumps(record)}))
-    assert finish(job).report.replaced == 0
+    assert outcome(job).replaced == 0
     assert passages.document(known.id) is not None
     assert sources(passages) == [f"uploads/x.jsonl: {known.source}"]
 
@@ -160,7 +102,7 @@ def test_progress_goes_up_to_the_end_and_tells_how_long_is_left(job, gate, tmp_p
     for _ in range(3):
         assert gate.waiting.wait(20)
         gate.waiting.clear()
-        seen.append(job.state)
+        seen.append(look(job))
         gate.blocks.release()
     gate.blocks.release(10**6)
     assert {s.stage for s in seen} == {"embedding"}
@@ -205,7 +147,7 @@ def test_of_many_starts_at_the_same_time_one_wins(job, gate, tmp_path):
         thread.join()
     assert len(refused) == len(files) - 1
     gate.blocks.release(10**6)
-    assert finish(job).report.added == 1
+    assert outcome(job).added == 1
 
 
 def test_another_writer_is_waited_for(job, passages, tmp_path, monkeypatch):
@@ -217,9 +159,9 @@ def test_another_writer_is_waited_for(job, passages, tmp_path, monkeypatch):
         tokenizer=kind["tokenizer_fingerprint"],
     ):
         job.start(write(tmp_path, TEXTS))
-        while not job.state.message:
+        while not look(job).message:
             time.sleep(0.005)
-        assert (job.state.stage, job.state.message[:15]) == ("waiting", "Another process")
+        assert (look(job).stage, look(job).message[:15]) == ("waiting", "Another process")
     assert finish(job).stage == "done"
 
 
@@ -239,11 +181,11 @@ def cancelled_halfway(job, gate, tmp_path, blocks: int = 2):
     job.start(write(tmp_path, TEXTS))
     for _ in range(blocks):
         gate.blocks.release()
-    while job.state.done < 4 * blocks:
+    while look(job).done < 4 * blocks:
         time.sleep(0.005)
     assert gate.waiting.wait(20)
     job.cancel()
-    assert job.state.stopping
+    assert look(job).stopping
     gate.blocks.release(10**6)
     return finish(job)
 
@@ -267,9 +209,9 @@ def test_a_cancelled_job_changes_nothing_and_can_be_resumed(job, gate, passages,
 def test_a_cancelled_job_is_offered_after_a_restart(job, gate, passages, folder, tmp_path):
     cancelled_halfway(job, gate, tmp_path)
     later = Jobs(folder, lambda: passages)
-    assert (later.state.stage, later.state.names) == ("cancelled", tuple(TEXTS))
+    assert (look(later).stage, look(later).names) == ("cancelled", tuple(TEXTS))
     later.resume()
-    assert finish(later).report.added == 4
+    assert outcome(later).added == 4
     assert sources(passages) == EXPECTED
 
 
@@ -283,7 +225,7 @@ def test_a_job_that_the_end_of_the_process_stopped_is_offered(gate, passages, fo
     with pytest.raises(Refused, match="being closed"):
         job.resume()
     later = Jobs(folder, lambda: passages)
-    assert later.state.stage == "interrupted" and later.state.resumable
+    assert look(later).stage == "interrupted" and look(later).resumable
     later.resume()
     assert finish(later).stage == "done"
     assert sources(passages) == EXPECTED
@@ -318,111 +260,3 @@ def test_where_nothing_waits_there_is_nothing_to_resume_and_cancelling_is_no_err
     job.discard()
     job.dismiss()
     assert job.state is None
-
-
-# ----- killed
-
-
-@pytest.fixture(scope="module")
-def kill_job(tokenizer_file):
-    without_pandas = "import sys; sys.modules['pandas'] = None"  # sqlite-utils takes it, in seconds
-    program = f"{without_pandas}; from tests.kill_job import main; main()"
-    command = [sys.executable, "-c", program]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
-
-        def run(options, arrived, step: str) -> int:
-            order = {
-                "data": str(options.data),
-                "library": str(options.library),
-                "tokenizer": str(tokenizer_file),
-                "files": [str(upload.path) for upload in arrived],
-                "step": step,
-            }
-            print(json.dumps(order), file=process.stdin, flush=True)
-            return int(process.stdout.readline())
-
-        yield run
-
-
-@pytest.mark.parametrize("step", ["reading", "embedding", "published"])
-def test_a_killed_job_is_offered_and_resumed_at_the_next_start(kill_job, passages, folder, tmp_path,
-                                                               step):  # fmt: skip
-    arrived = write(tmp_path, TEXTS)
-    arrived = [Upload(a.path.rename(a.path.with_name(a.name)), a.name) for a in arrived]
-    assert kill_job(passages._options, arrived, step) == signal.SIGKILL
-    assert sources(passages) == (EXPECTED if step == "published" else [])
-    job = Jobs(folder, lambda: passages)
-    assert (job.state.stage, job.state.names) == ("interrupted", tuple(TEXTS))
-    job.resume()
-    state = finish(job)
-    assert (state.stage, state.report.unchanged) == ("done", 4 if step == "published" else 0)
-    assert sources(passages) == EXPECTED
-    assert len(passages.documents()) == len(ARTICLES) + 4
-
-
-def test_an_upload_that_was_killed_before_it_was_whole_is_cleared_away(
-    kill_job, passages, folder, tmp_path
-):
-    arrived = [Upload(a.path.rename(a.path.with_name(a.name)), a.name)
-               for a in write(tmp_path, TEXTS)]  # fmt: skip
-    assert kill_job(passages._options, arrived, "taking over") == signal.SIGKILL
-    assert len(list(folder.iterdir())) == 1
-    assert Jobs(folder, lambda: passages).state is None
-    assert list(folder.iterdir()) == []
-
-
-# ----- what is taken
-
-
-@pytest.mark.parametrize(
-    ("files", "reason"),
-    [
-        ([], "no file was given"),
-        ([("a.txt", 1)] * 201, "201 files are too many at a time; give up to 200"),
-        ([("a.txt", 1), ("film.mp4", 1)], "“film.mp4” is not read; expected .txt, .md, .html"),
-        ([("noname", 1)], "“noname” is not read"),
-        ([("big.txt", 20 * 2**20 + 1)], "“big.txt” has 20.1 MiB; a file may have 20 MiB"),
-        ([("a.txt", 20 * 2**20)] * 11, "220 MiB together; up to 200 MiB are taken"),
-    ],
-)
-def test_uploads_are_bounded_and_the_refusal_names_file_and_limit(files, reason):
-    with pytest.raises(Refused) as refused:
-        check(files)
-    assert reason in str(refused.value)
-
-
-def test_what_is_just_within_the_limits_is_taken():
-    check([("a.txt", uploads.LARGEST)] * 10)
-    check([("A.TXT", 0)] * uploads.MOST)
-
-
-@pytest.mark.parametrize(
-    ("name", "clean"),
-    [
-        ("a.txt", "a.txt"),
-        ("../../etc/passwd.txt", "passwd.txt"),
-        ("C:\\Documents\\a b.md", "a b.md"),
-        ("line\nbreak\x00\u202e.md", "line break.md"),
-        (".txt", ".txt"),
-        ("", "unnamed"),
-        ("x" * 500 + ".jsonl", "x" * 114 + ".jsonl"),
-        ("half \ud83d.md", "half ?.md"),
-        ("<img src=x onerror=alert(1)>.md", "<img src=x onerror=alert(1)>.md"),
-    ],
-)
-def test_a_name_is_a_line_without_a_path(name, clean):
-    assert clean_name(name) == clean
-
-
-def test_files_are_stored_under_numbers_whatever_they_are_called(folder, tmp_path):
-    arrived = write(tmp_path, {"../../../escape.txt": "x", "b.MD": "y"})
-    batch = uploads.take_over(folder, arrived)
-    assert sorted(path.name for path in batch.folder.iterdir()) == ["1.txt", "2.md", "job.json"]
-    assert [source for _, source in batch.files()] == ["uploads/escape.txt", "uploads/b.MD"]
-
-
-def test_what_is_not_an_upload_is_left_alone(folder, tmp_path):
-    (folder / "mine").mkdir(parents=True)
-    assert uploads.left_over(folder) is None
-    assert (folder / "mine").exists()

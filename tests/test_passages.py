@@ -6,7 +6,7 @@ import pytest
 
 from app.passages import Passages
 from retrieval.ingest import Cancelled
-from retrieval.manifest import DatabaseBusy
+from retrieval.manifest import DatabaseBusy, DatabaseError
 from retrieval.protocol import Document
 from retrieval.writer import drafting
 from tests.shelf import document
@@ -172,6 +172,25 @@ def test_a_removal_does_not_finish_what_was_cancelled(passages, monkeypatch):
     passages.add(MANY, progress=lambda done, total: seen.append((done, total)))
     assert seen[0][0] >= 8  # keys that were there before the removal
     assert set(titles(passages)) == {*ARTICLES, *(d.title for d in MANY)} - {"Bread"}
+
+
+def test_a_removal_that_fails_does_not_lose_what_was_cancelled(passages, monkeypatch):
+    monkeypatch.setattr("retrieval.ingest.BLOCK", 4)
+    cancel(passages, len(MANY) + 3)
+
+    def full(*_, **__) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("retrieval.draft.Draft.publish", full)
+        for title in ("Bread", "Clock"):
+            with pytest.raises(DatabaseError, match="No space left"):
+                passages.remove([id_of(passages, title)])
+    seen = []
+    passages.add(MANY, progress=lambda done, total: seen.append((done, total)))
+    assert seen[0][0] >= 8
+    added = sorted(title for title in titles(passages) if title not in ARTICLES)
+    assert added == sorted(d.title for d in MANY)
 
 
 def test_a_removal_keeps_what_a_cancelled_addition_would_replace(passages):

@@ -96,7 +96,7 @@ def test_a_search_shows_what_a_reply_would_be_shown_and_where_it_came_from(
     retriever = Retriever(database, BagEmbedder(), dense_only=dense_only)
     found = retriever.search(query, 2)
     assert list(found.shown) == list(retriever(query, 2))
-    distances = [n.distance for n in found.dense]
+    distances = [n.distance or 0.0 for n in found.dense]
     assert distances == pytest.approx(sorted(distances))
     scores = [score for _, score in found.lexical]
     assert scores == sorted(scores, reverse=True) and all(score >= 0 for score in scores)

@@ -79,8 +79,10 @@ def test_every_word_between_tags_arrives_in_order(parts):
     assert text_of(page)[1].split() == [word for _, word, _ in parts]
 
 
-PIECES = ["<", "<a", "<!--", "<![", "<a b=", "<a b='", "<a b=\"'", "</", "<script>", "</script",
-          "&#", "&", "<p>", "<svg>", "</svg>", "<title>x</title", "<h1>", "<pre>", "\n", "<a\n="]  # fmt: skip
+PIECES = [
+    "<", "<a", "<!--", "<![", "<a b=", "<a b='", "<a b=\"'", "</", "<script>", "</script", "&#",
+    "&", "<p>", "<svg>", "</svg>", "<title>x</title", "<h1>", "<pre>", "\n", "<a\n=",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("piece", PIECES)

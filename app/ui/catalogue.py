@@ -178,7 +178,8 @@ def row(entry: Entry, shown: int) -> Answer:
 def field(value: Any, name: str, kind: type, otherwise: Any) -> Any:
     """A field of what a page has sent, if it is of that kind."""
     found = value.get(name) if isinstance(value, dict) else None
-    fits = isinstance(found, kind) and not (kind is int and isinstance(found, bool))
-    if fits and kind is int and abs(found) > 2**53:  # SQLite has no larger ones
+    if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
         return otherwise
-    return found if fits else otherwise
+    if isinstance(found, int) and abs(found) > 2**53:  # more than SQLite takes
+        return otherwise
+    return found

@@ -64,7 +64,11 @@ def _token(turn: Turn, index: int) -> str:
     tokens = turn.reply.tokens
     if index >= len(tokens):
         return "the end of the reply"
-    return f"“{tokens[index].text.strip() or tokens[index].text}”"
+    text = tokens[index].text
+    if text.strip():
+        return f"“{text.strip()}”"
+    # a reply's first space is not part of its text
+    return "a space" if text or not index else "a part of a character"
 
 
 def _tokens(count: int) -> str:

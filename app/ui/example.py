@@ -10,10 +10,10 @@ from app.ui.payload import inspection
 from engine.attribution import Attribution
 
 QUESTIONS = (  # that the library which comes with the program has an article for
-    "What does a mitochondrion do?",
-    "How does a refrigerator stay cold?",
-    "Why does the Moon have phases?",
-    "How does rain form?",
+    "What is the main cause of climate change?",
+    "What does a battery consist of?",
+    "What is the event horizon of a black hole?",
+    "What does the word quantum mean?",
 )
 LABEL = "Example, stored with this program"
 FILE = Path(__file__).with_name("example.json")  # made by: python app.py log export

@@ -47,7 +47,7 @@ def loading_notice(application: Application) -> dict[str, Any] | None:
     if status.stage == "failed":
         text = f"The model could not be loaded: {status.message}"
         return {"kind": "failed", "text": text}
-    text = f"{status.message} … You can already read earlier conversations."
+    text = f"{status.message} … You can already look around."
     return {"kind": "loading", "text": text, "done": status.done, "total": status.total}
 
 

@@ -19,7 +19,7 @@ const fillRibbon = (node, index, effect, most) => {
     findings ? counted(findings, "finding") : null,
   ];
   const number = make("span", { className: "number", textContent: `${index + 1}` });
-  if (way === "helped" || way === "hurt") number.dataset.sign = way === "helped" ? "+" : "−";
+  if (way === "helped" || way === "hurt") number.dataset.sign = way === "helped" ? "▲" : "▼";
   const bar = make("span", { className: "bar" });
   bar.style.height = `${gain === null ? 0 : Math.max(4, (100 * Math.abs(gain)) / (most || 1))}%`;
   node.className = ["chunk", way, chunk.cards.length ? "" : "bare", findings ? "flagged" : ""].filter(Boolean).join(" ");

@@ -31,8 +31,9 @@ class Uploading:
     def add(self, wanted: Any) -> Answer:
         """{"files": [{"path": as uploaded, "name": on the person's machine}]}"""
         files = wanted.get("files") if isinstance(wanted, dict) else None
-        uploads = [u for file in files if (u := self._upload(file))] if files else []
-        if not isinstance(files, list) or len(uploads) < len(files):
+        files = files if isinstance(files, list) else [None]
+        uploads = [upload for file in files if (upload := self._upload(file))]
+        if len(uploads) < len(files):
             return self._refuse(Refused("the files have not arrived; choose them again"), uploads)
         try:
             self._app.jobs.start(uploads)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect
 
 from app.records import Preset, Settings
+from app.ui.example import QUESTIONS
 from engine.protocol import Sampling
 from tests.e2e.conftest import Server, ask, expect_idle, open_settings, send, turn_of, wait_until
 from tests.e2e.scripted import HARBOUR
@@ -78,8 +79,8 @@ def test_the_seed_of_the_settings_is_the_one_that_is_used(page: Page, server: Se
 
 
 def test_an_example_question_is_sent_by_a_click(page: Page):
-    page.get_by_role("button", name="How does rain form?").click()
-    expect(page.locator("[data-testid=user]")).to_have_text("How does rain form?")
+    page.locator("#chat .example", has_text=QUESTIONS[0]).click()
+    expect(page.locator("[data-testid=user]")).to_have_text(QUESTIONS[0])
     expect_idle(page)
 
 

@@ -1,19 +1,28 @@
 """The corpus page: documents listed, added by dropping files, searched, looked at, removed."""
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from app.compose import Application, Status
 from app.settings import Options
 from app.ui.catalogue import ROWS
 from engine.protocol import ChunkEvent, DoneEvent, Reply
-from tests.bag import BagEmbedder
 from tests.e2e.conftest import Server
+from tests.e2e.corpus import (
+    Gate,
+    dismiss,
+    drop,
+    fill_filter,
+    job,
+    listed,
+    remove,
+    rows,
+    search,
+)
 from tests.shelf import document
 from tests.terminal import ARTICLES
 
@@ -23,25 +32,6 @@ if TYPE_CHECKING:  # it brings faiss and more
 FERRY = "The ferry crosses the strait at noon and carries sheep, letters and the doctor. "
 PAYLOAD = '<img src=x onerror="alert(1)"> <script>alert(2)</script> ![x](http://a.invalid/i.png)'
 STYLE = "<style>* { display: none }</style> [x](javascript:alert(3)) {{value}} ${value} 🌊"
-DROP = """([zone, files]) => {
-    const dropped = new DataTransfer();
-    for (const [name, text] of files) dropped.items.add(new File([text], name));
-    zone.dispatchEvent(new DragEvent("drop", { dataTransfer: dropped, bubbles: true }));
-}"""
-
-
-class Gate(BagEmbedder):
-    """An encoder that waits at each block of passages while the gate is shut."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open = threading.Event()
-        self.open.set()
-
-    def __call__(self, texts):
-        if len(texts) > 1:
-            assert self.open.wait(30)
-        return super().__call__(texts)
 
 
 @pytest.fixture(scope="module")
@@ -85,45 +75,6 @@ def corpus(visit: Callable[..., Page], server: Server, application) -> Iterator[
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retrieval.ingest.BLOCK", 4)
-
-
-def rows(page: Page) -> Locator:
-    return page.locator(".documents tbody tr")
-
-
-def listed(page: Page) -> Locator:
-    return page.locator(".documents tbody .open")
-
-
-def fill_filter(page: Page, words: str) -> None:
-    page.get_by_label("Filter by title, source or topic").fill(words)
-
-
-def drop(page: Page, **files: str) -> None:
-    """Drops files: `drop(page, ferry_txt="...")` is one named ferry.txt."""
-    given = [(name.replace("_", "."), text) for name, text in files.items()]
-    page.evaluate(DROP, [page.locator(".drop").element_handle(), given])
-
-
-def job(page: Page) -> Locator:
-    return page.locator(".job .stage")
-
-
-def dismiss(page: Page) -> None:
-    page.get_by_role("button", name="Dismiss").click()
-    expect(page.locator(".job")).to_be_hidden()
-
-
-def search(page: Page, text: str) -> None:
-    page.get_by_label("What would the model be shown").fill(text)
-    page.get_by_label("What would the model be shown").press("Enter")
-    expect(page.locator(".found .shown li").first).to_be_visible()
-
-
-def remove(page: Page, title: str) -> None:
-    page.get_by_role("button", name=f"Remove {title}").click()
-    page.locator("dialog.confirm").get_by_role("button", name="Remove").click()
-    expect(page.locator("dialog.confirm")).to_be_hidden()
 
 
 # ----- the list

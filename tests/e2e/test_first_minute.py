@@ -47,6 +47,7 @@ def test_a_stored_example_is_inspected_while_the_model_loads_and_makes_way_for_a
     expect(page.locator("[data-testid=bot]")).to_contain_text("The old harbour")
     expect_idle(page)
     expect(sample).to_be_hidden()
+    expect(inspector.locator(".total")).to_contain_text("All passages together")
     assert [c.turns for c in server.log.conversations()] == [1]  # the example is in no log
 
     server.application.passages = SimpleNamespace(  # type: ignore[assignment]

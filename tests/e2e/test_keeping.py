@@ -25,6 +25,7 @@ def titles(page: Page) -> list[str]:
 def test_a_reload_shows_the_same_conversation(page: Page):
     ask(page, "Who dug the harbour?")
     ask(page, "And who kept it?")
+    expect(page.locator(".inspector .total")).to_contain_text("All passages together")
     page.reload()
     expect(page.locator("[data-testid=bot]")).to_have_count(2)
     expect(page.locator("[data-testid=user]").nth(1)).to_have_text("And who kept it?")
@@ -179,6 +180,7 @@ def test_a_permalink_is_read_after_a_restart_while_the_model_loads(
     expect(page.locator("#loading")).to_be_hidden()
     ask(page, "And now?")
     expect(page.locator("[data-testid=bot]")).to_have_count(2)
+    expect(page.locator(".inspector .total")).to_contain_text("All passages together")
 
     second.log.delete_conversation(second.log.turn(turn).conversation)
     page.reload()
