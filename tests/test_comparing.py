@@ -101,12 +101,12 @@ def test_a_reply_that_goes_on_where_the_other_ends_parts_at_the_end(toy_turn: Ca
     assert compared(a, b, "more")["a"]["parting"] is None
 
 
-def test_a_first_token_of_spaces_is_named_as_it_is(toy_turn: Callable[..., Turn]):
+def test_a_first_token_of_spaces_is_named_in_words(toy_turn: Callable[..., Turn]):
     def reply(id: int, text: str) -> Reply:
         return Reply(text, (TokenEvent(id, text, -1.0, (), 0),), ())
 
     a, b = toy_turn(reply=reply(1, " \n")), toy_turn(reply=reply(2, "x"))
-    assert compared(a, b, "")["parting"] == "They part at the first token: “ \n” in A, “x” in B."
+    assert compared(a, b, "")["parting"] == "They part at the first token: a space in A, “x” in B."
 
 
 def test_views_grow_with_the_reply_and_share_an_opening(

@@ -19,14 +19,15 @@ def named(pattern: str) -> set[str]:
     return {found for code in CODE for found in re.findall(pattern, code)}
 
 
-def parsers() -> dict[str, argparse.ArgumentParser]:
-    """The commands with their parsers."""
-    (commands,) = [
-        action
-        for action in build_parser(read_environment())._actions
+def parsers(of: argparse.ArgumentParser | None = None) -> dict[str, argparse.ArgumentParser]:
+    """The commands with their parsers; or the verbs of a command, if it has any."""
+    parser = of or build_parser(read_environment())
+    return {
+        name: choice
+        for action in parser._actions
         if isinstance(action, argparse._SubParsersAction)
-    ]
-    return dict(commands.choices)
+        for name, choice in action.choices.items()
+    }
 
 
 def test_every_make_target_exists():
@@ -44,9 +45,12 @@ def test_every_command_exists():
 
 def test_every_flag_belongs_to_its_command():
     for line in named(r"\bapp\.py ([a-z].*)"):
-        name, *_ = line.split()
+        name, *rest = line.split()
+        command = parsers()[name]
+        if verbs := parsers(command):
+            command = verbs[rest[0].split("|")[0]]
         flags = set(re.findall(r"(?<!\S)--[a-z][\w-]*", line))
-        assert flags <= set(parsers()[name]._option_string_actions), line
+        assert flags <= set(command._option_string_actions), line
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!\w+:|#)([^)#]+)", README))))

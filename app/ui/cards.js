@@ -7,6 +7,7 @@ const markedText = (text, spans) => {
     at = end;
   }
   nodes.push(text.slice(units(text, at)));
+  if (typeof nodes[0] === "string") nodes[0] = nodes[0].replace(/^\n+/, ""); // between two paragraphs
   return nodes.filter((node) => node !== "");
 };
 

@@ -31,12 +31,16 @@ const textOf = (side) => {
   return nodes.filter((node) => node !== "");
 };
 
+const fillText = (node, side) => {
+  node.replaceChildren(...textOf(side));
+  if (!side.text) node.append(make("span", { className: "hint", textContent: side.running ? "…" : "It is empty." }));
+  return node;
+};
+
 const sideOf = (side, name, busy) => {
-  const section = make("section", { className: "side", aria: { label: `Reply ${name}: ${side.heading}` } },
+  const section = make("section", { className: side.running ? "side running" : "side", aria: { label: `Reply ${name}: ${side.heading}` } },
     make("h3", {}, make("span", { className: "letter", textContent: name }), make("span", { textContent: side.heading })));
-  const text = make("p", { className: "text" }, ...textOf(side));
-  if (!side.text) text.append(make("span", { className: "hint", textContent: side.running ? "…" : "It is empty." }));
-  section.append(text,
+  section.append(fillText(make("p", { className: "text" }), side),
     make("p", { className: "ending", textContent: side.ending }),
     make("p", { className: "hint", textContent: side.facts.join(" · ") }));
   const visit = () => {
@@ -84,12 +88,25 @@ const keepFocus = (redraw) => {
   if (focused) (part("sides").querySelector(`.${focused}`) ?? part("close")).focus();
 };
 
+// While reply B grows only its text is drawn anew: a click on a button needs it to stay the same one.
+const drawSides = (value) => {
+  const growing = part("sides").querySelector(".running");
+  if (growing && value.b?.running && growing.dataset.opening === value.opening) {
+    fillText(growing.querySelector(".text"), value.b);
+    return;
+  }
+  const sides = [sideOf(value.a, "A", value.busy)];
+  if (value.b) sides.push(sideOf(value.b, "B", value.busy));
+  for (const side of sides) side.dataset.opening = value.opening;
+  keepFocus(() => part("sides").replaceChildren(...sides));
+};
+
 const draw = (value) => {
   part("message").textContent = value.message;
   part("problem").hidden = !value.problem;
   part("problem").textContent = value.problem;
   if (part("parting").textContent !== value.parting) part("parting").textContent = value.parting;
-  keepFocus(() => part("sides").replaceChildren(sideOf(value.a, "A", value.busy), ...(value.b ? [sideOf(value.b, "B", value.busy)] : [])));
+  drawSides(value);
   drawEarlier(value);
   drawVotes(value);
   drawForm(value);

@@ -101,7 +101,7 @@ class Handlers:
             on = self._on
             return {on.compare: drawer, on.status: "Not written.", on.box: gr.update(**IDLE)}
         if self._underway.busy(session):
-            return {self._on.status: "Stopping …"}
+            return {self._on.status: gr.skip()}  # whoever writes it says how it ended
         return {self._on.box: gr.update(**IDLE)}
 
     # ----- the page itself

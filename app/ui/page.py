@@ -34,6 +34,7 @@ from app.uploads import LARGEST
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 _AT_ONCE: dict[str, Any] = {**_PRIVATE, "queue": False}  # in such a handler no toast can be made
+_STOPPING = "() => 'Stopping …'"  # by the browser: an answer could come after the end of the reply
 _BY_THE_MODEL: dict[str, Any] = {  # one reply at a time, of all pages
     "concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private",
 }  # fmt: skip
@@ -82,6 +83,7 @@ def _wire_asking(blocks: gr.Blocks, on: Layout, page: Handlers) -> None:
             page.write, on.search, shown, show_progress="minimal", show_progress_on=on.chat,
             **_BY_THE_MODEL,
         )  # fmt: skip
+    on.box.stop(None, None, on.status, js=_STOPPING, **_AT_ONCE)
     on.box.stop(page.stop, on.search, [*shown, on.compare], **_AT_ONCE)
     on.form.preset.input(
         page.choose_preset, on.form.preset, [on.status, *on.form.outputs], **_PRIVATE
@@ -124,6 +126,7 @@ def _wire_comparing(on: Layout, compare: Comparisons, page: Handlers) -> None:
             [*drawer, on.box, on.branches, on.listed, on.unsaved],
             show_progress="hidden", **_BY_THE_MODEL,
         )  # fmt: skip
+    on.compare.stop(None, None, on.status, js=_STOPPING, **_AT_ONCE)
     on.compare.stop(page.stop, on.search, [*_at_rest(on), on.compare], **_AT_ONCE)
     on.branches.choose(compare.choose, None, drawer, **_PRIVATE)
     for strip in (on.branches, on.compare):
