@@ -4,6 +4,7 @@ Every page fails its test on an error in the console and on any request to anoth
 """
 
 import os
+import re
 import socket
 import time
 import warnings
@@ -155,6 +156,7 @@ def page(
     """A page with an empty conversation and the model ready."""
     if idle_tabs:
         page = idle_tabs.pop()
+        page.bring_to_front()  # one behind another is drawn once a second
         page.goto(server.url)
         expect(page.locator("#inspector .inspector")).to_be_visible()
         expect(page.locator("#note")).to_contain_text("scripted, 1.23 million parameters")
@@ -194,11 +196,25 @@ def replied(visit: Callable[..., Page], server: Server) -> Iterator[Page]:
 @pytest.fixture
 def inspected(replied: Page) -> Page:
     """The reply with its first chunk chosen and none held."""
+    replied.bring_to_front()
     replied.locator("#inspector-chunks-tab").click()
     replied.locator(".ribbon button").first.click()
     replied.keyboard.press("Escape")
     replied.mouse.move(0, 0)
     return replied
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Keeps a picture of each page at the end of its test in the folder SCREENSHOTS, if set."""
+    folder = os.environ.get("SCREENSHOTS")
+    if not folder or not isinstance(item, pytest.Function):
+        return
+    pages = [value for value in item.funcargs.values() if isinstance(value, Page)]
+    for number, page in enumerate(dict.fromkeys(pages)):
+        if not page.is_closed():
+            name = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{item.path.stem}.{item.name}.{number}")
+            page.screenshot(path=Path(folder) / f"{name}.png")
 
 
 # ----- what a person does, and sees

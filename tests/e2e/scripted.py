@@ -34,6 +34,8 @@ HARBOUR = (
 )
 INERT = (
     ' <b>bold</b> & <img src=x onerror="alert(1)"> **not** $$x$$ &amp; 🌊 <script>alert(2)</script>'
+    " ![x](http://192.0.2.1/x.png) [y](javascript:alert(5)) <style>*{display:none}</style>"
+    " 🧑🏽‍🚀 e\u0301"
 )
 PASSAGES = (
     ("The <b>harbour</b>", "Records say that the old harbour was dug in 1411 ",
