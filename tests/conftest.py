@@ -32,11 +32,14 @@ if TYPE_CHECKING:  # jax must not be imported before pytest_configure has chosen
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a file stay together, and those in the browser all do: they share one page,
-    and starting it takes as long as many tests."""
+    """The tests of a file stay together. Those in the browser make two halves, one for each of two
+    workers: the files of a half share a browser and a page, and starting them takes a while."""
+    driving = sorted({item.path.name for item in items if item.path.parent.name == "e2e"})
+    halves = {name: f"browser {2 * i // len(driving)}" for i, name in enumerate(driving)}
     for item in items:
         browser = item.path.parent.name == "e2e"
-        item.add_marker(pytest.mark.xdist_group("e2e" if browser else item.path.name))
+        group = halves[item.path.name] if browser else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 # ----- turns (store, failures, page)

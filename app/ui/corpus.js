@@ -57,10 +57,11 @@ const begin = () => {
   watchJob();
   watchDocument();
   watchQuestion();
-  listDocuments();
   const id = whole(address().get("document"));
   const passage = whole(address().get("passage"));
-  if (id !== null) openDocument(id, passage === null ? null : passage - 1);
+  const listed = listDocuments();
+  // after the list, which would take away the words that the document is gone
+  if (id !== null) listed.then(() => openDocument(id, passage === null ? null : passage - 1));
 };
 
 window.retroscopeCorpus?.abort(); // listeners of an earlier page on the same document

@@ -10,7 +10,7 @@ from app.ui.example import QUESTIONS
 from app.ui.files import text_of
 from app.ui.form import Form, settings_form
 from app.ui.inspector import inspector_panel
-from app.ui.notices import line, notice
+from app.ui.lines import line, notice
 from app.ui.reading import Reading
 
 _WELCOME = (

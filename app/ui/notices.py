@@ -1,42 +1,9 @@
-"""Lines of text round the conversation: what the application is doing, and what to know of it."""
+"""What is said round the conversation: what the application is doing, and what to know of it."""
 
 from typing import Any
 
-import gradio as gr
-
 from app.compose import Application
-from app.ui.files import text_of
 from retrieval.manifest import DatabaseError, Manifest
-
-_LINE = "<p role='{role}' aria-live='polite'></p>"
-_LINE_SCRIPT = """
-const line = element.querySelector("p");
-const show = () => {
-  const text = props.value ?? "";
-  if (line.textContent !== text) line.textContent = text;
-};
-watch("value", show);
-show();
-"""
-
-
-def line(elem_id: str, *, role: str = "note") -> gr.HTML:
-    """A line of plain text; its value is shown as it is, never as HTML."""
-    return gr.HTML(
-        "", html_template=_LINE.format(role=role), js_on_load=_LINE_SCRIPT, elem_id=elem_id,
-        apply_default_css=False,
-    )  # fmt: skip
-
-
-def notice(elem_id: str) -> gr.HTML:
-    """A coloured notice: {"kind", "text", "done", "total", "button", "link"}, or None to hide it.
-
-    Its button triggers the event "press"; a link is {"text", "href"}.
-    """
-    return gr.HTML(
-        None, html_template="<div class='notice' hidden></div>", elem_id=elem_id,
-        js_on_load=text_of("notice.js"), apply_default_css=False,
-    )  # fmt: skip
 
 
 def loading_notice(application: Application) -> dict[str, Any] | None:
@@ -61,7 +28,7 @@ def unsaved_notice(reason: str) -> dict[str, Any] | None:
 
 def library_notice(application: Application) -> dict[str, Any] | None:
     """That there is nothing to retrieve from, and what to do; nothing where there is something."""
-    held = _held(application)
+    held = manifest_of(application)
     if application.status.stage != "ready" or held is None or held.chunks:
         return None
     text = "The library has no passages, so replies are written without any."
@@ -70,7 +37,7 @@ def library_notice(application: Application) -> dict[str, Any] | None:
 
 def about(application: Application) -> str:
     """What is answering, what it reads from, and what to expect of it."""
-    info, held = application.info, _held(application)
+    info, held = application.info, manifest_of(application)
     if info is None:
         return ""
     words = f"{info.preset}, {_rounded(info.parameters)} parameters"
@@ -79,7 +46,7 @@ def about(application: Application) -> str:
     return f"{words}. {info.note}"
 
 
-def _held(application: Application) -> Manifest | None:
+def manifest_of(application: Application) -> Manifest | None:
     """What the passage database holds; None without one, or where it cannot be read just now."""
     try:
         return application.passages and application.passages.manifest

@@ -8,9 +8,9 @@ from app.compose import Application
 from app.store.connection import LogError
 from app.ui.card import model_card
 from app.ui.files import text_of
+from app.ui.notices import manifest_of
 from app.ui.presets import Presets
 from app.ui.preview import Preview
-from retrieval.manifest import DatabaseError, Manifest
 
 SCRIPTS = ("nodes.js", "card.js", "presets.js", "preview.js", "runs.js")
 
@@ -54,14 +54,6 @@ def asked_by_the_page(app: Application) -> list[Any]:
         describe_model, preset_look, preset_save, preset_copy, preset_delete, preset_prefer,
         prompt_preview,
     ]  # fmt: skip
-
-
-def manifest_of(app: Application) -> Manifest | None:
-    """What the passage database in use holds; None without one that can be read."""
-    try:
-        return app.passages.manifest if app.passages else None
-    except DatabaseError:
-        return None
 
 
 def newest_turn(app: Application) -> str | None:
