@@ -59,6 +59,7 @@ def test_there_are_about_a_hundred_different_questions():
     assert all(line.strip() == line and line.endswith("?") for line in lines)
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_thresholds_of_a_model(terminal, tmp_path):
     file = tmp_path / "questions.txt"
     file.write_text("When was the harbour dug?\n\n" + "Why does bread rise?\n" * 4)

@@ -139,6 +139,7 @@ def test_a_document_that_is_gone_is_said_to_be(inspected: Page, document: None):
     dialog.get_by_role("button", name="Close").click()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_measured_says_why_and_can_be_tried_again(
     page: Page, server: Server, monkeypatch: pytest.MonkeyPatch
 ):

@@ -99,6 +99,7 @@ def test_the_other_reply_is_opened_in_the_chat_and_left_by_keys(opened: Page):
     assert turn_of(page) == a
 
 
+@pytest.mark.slow
 def test_the_drawer_fits_a_phone(browser: Browser, compared: Page, visit: Callable[..., Page]):
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = visit(compared.url, context)
@@ -171,6 +172,7 @@ def test_closing_the_page_frees_the_engine_and_keeps_the_partial_reply(
         pass  # it is free
 
 
+@pytest.mark.slow
 def test_a_second_page_waits_for_the_first_and_says_so(
     page: Page, visit: Callable[..., Page], server: Server
 ):

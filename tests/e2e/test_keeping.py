@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from app.compose import Status
@@ -115,6 +116,7 @@ def test_versions_of_an_earlier_reply_are_switched_with_what_follows(page: Page,
     expect(page.locator("[data-testid=user]")).to_have_text(["Who dug the well?"])
 
 
+@pytest.mark.slow
 def test_a_pinned_passage_is_shown_for_the_next_replies_until_it_is_unpinned(
     page: Page, server: Server
 ):

@@ -111,6 +111,7 @@ def test_what_cannot_be_saved_is_said_beside_its_field_and_kept(fresh: Page, ser
     assert float(field(page, "temperature").input_value()) == 0.6
 
 
+@pytest.mark.slow
 def test_a_new_chat_page_starts_with_the_default(
     fresh: Page, server: Server, visit: Callable[..., Page]
 ):
