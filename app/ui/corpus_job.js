@@ -153,7 +153,11 @@ const drawSkipped = ({ skipped, unread }) => {
   const items = skipped.map(({ source, reason }) =>
     make("li", {}, make("span", { className: "name", textContent: source }), make("span", { className: "reason", textContent: reason })));
   if (unread > skipped.length) items.push(make("li", { textContent: `and ${unread - skipped.length} more` }));
-  if (box.querySelectorAll("li").length !== items.length) box.querySelector("ul").replaceChildren(...items);
+  const list = box.querySelector("ul");
+  const said = items.map((item) => item.textContent).join("\n");
+  if (list.dataset.said === said) return; // a selection in it is kept
+  list.dataset.said = said;
+  list.replaceChildren(...items);
 };
 
 const watchJob = () => {
