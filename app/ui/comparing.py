@@ -7,7 +7,7 @@ of A; the drawer shows both, and where they differ once B is finished.
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,16 +97,7 @@ class Comparing:
 
     def write(self, session: str) -> Iterator[Written]:
         """Writes B; nothing if it has been stopped by now."""
-        variation = self._underway.begin(session, Variation)
-        if variation is None:
-            return
-        try:
-            for view in self._write(variation):
-                if not view.busy:
-                    self._underway.forget(session, variation)  # before the page can ask again
-                yield view
-        finally:
-            self._underway.forget(session, variation)
+        yield from self._underway.write(session, Variation, self._write)
 
     def stop(self, session: str) -> Drawer | None:
         """Stops the writing of B, if any; a drawer if it had not begun, else `write` ends it."""
@@ -157,18 +148,18 @@ class Comparing:
 
     def _end(self, variation: Variation, finished: Finished) -> Written:
         a, b = variation.turn, finished.turn
-        status = "The other reply is written: see the comparison."
-        drawer = compared(a, b, variation.words, self._gain(a))
+        found, unsaved = None, finished.unsaved or None
         if not finished.unsaved:
-            try:
-                found = next(c for c in self._app.log.comparisons(b.id) if c.b == b.id)
-                drawer = compared(a, b, found.change, self._gain(a))
-                drawer = {**self._filled(drawer, a, found), "opening": variation.opening}
-                return Written(drawer, status, busy=False, unsaved="")
-            except (LogError, StopIteration):  # deleted meanwhile
-                pass
+            with suppress(LogError):  # deleted meanwhile
+                found = next((c for c in self._app.log.comparisons(b.id) if c.b == b.id), None)
+        words = found.change if found else variation.words
+        drawer = compared(a, b, words, self._gain(a))
+        if found:
+            with suppress(LogError):
+                drawer, unsaved = self._filled(drawer, a, found), ""
         drawer = {**drawer, "opening": variation.opening}
-        return Written(drawer, status, busy=False, unsaved=finished.unsaved or None)
+        status = "The other reply is written: see the comparison."
+        return Written(drawer, status, busy=False, unsaved=unsaved)
 
     def _begun(self, variation: Variation, text: str, status: str) -> Drawer:
         """The drawer while B is written."""

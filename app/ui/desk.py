@@ -86,16 +86,7 @@ class Desk:
 
     def write(self, session: str) -> Iterator[View]:
         """Writes the reply that was accepted; nothing if it has been stopped by now."""
-        ask = self._underway.begin(session, Ask)
-        if ask is None:
-            return
-        try:
-            for view in self._write(ask):
-                if not view.busy:
-                    self._underway.forget(session, ask)  # before the page can send again
-                yield view
-        finally:
-            self._underway.forget(session, ask)
+        yield from self._underway.write(session, Ask, self._write)
 
     def stop(self, session: str) -> View | None:
         """Stops the reply under way, if any; a view if it had not begun, else `write` ends it."""

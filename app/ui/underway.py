@@ -5,8 +5,9 @@ wait for another page's reply to end. Stopping works in both.
 """
 
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 
 class Busy(RuntimeError):
@@ -22,7 +23,15 @@ class Task:
     begun: bool = field(default=False, kw_only=True)
 
 
+class Shown(Protocol):
+    """What a page shows next; `busy` until the reply has ended."""
+
+    @property
+    def busy(self) -> bool: ...
+
+
 T = TypeVar("T", bound=Task)
+V = TypeVar("V", bound=Shown)
 
 
 class Underway:
@@ -40,14 +49,21 @@ class Underway:
             self._tasks[session] = task
             return any(t.begun for t in self._tasks.values())
 
-    def begin(self, session: str, kind: type[T]) -> T | None:
-        """The page's task of this kind, from now on begun; None if there is none to begin."""
+    def write(self, session: str, kind: type[T], views: Callable[[T], Iterator[V]]) -> Iterator[V]:
+        """Begins the page's task of this kind and passes its views on; nothing if there is none to
+        begin. The task has ended before the last view shows, so that the page can ask again."""
         with self._lock:
             task = self._tasks.get(session)
             if not isinstance(task, kind) or task.begun:
-                return None
+                return
             task.begun = True
-            return task
+        try:
+            for view in views(task):
+                if not view.busy:
+                    self._forget(session, task)
+                yield view
+        finally:
+            self._forget(session, task)
 
     def stop(self, session: str, kind: type[T]) -> T | None:
         """Stops the page's task of this kind: one that had not begun is gone and returned, else
@@ -77,8 +93,7 @@ class Underway:
             if session in self._tasks and not self._tasks[session].begun:
                 del self._tasks[session]
 
-    def forget(self, session: str, task: Task) -> None:
-        """The task has ended."""
+    def _forget(self, session: str, task: Task) -> None:
         with self._lock:
             if self._tasks.get(session) is task:
                 del self._tasks[session]
