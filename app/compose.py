@@ -19,6 +19,7 @@ from app.jobs import Jobs
 from app.records import Settings
 from app.settings import VERSION, Options
 from app.store.log import Log
+from app.store.marks import Marks
 from app.turn import Turns
 from engine.attribution import Thresholds
 from engine.card import CheckpointError, read_card
@@ -53,6 +54,7 @@ class Application:
 
     def __init__(self, log: Log, defaults: Settings):
         self.log, self.defaults = log, defaults
+        self.marks = Marks(log)
         self.status = Status("loading", "Starting")
         self.engine: Engine | None = None
         self.passages: Passages | None = None

@@ -120,3 +120,61 @@ class Preset:
     name: str
     settings: Settings
     default: bool = False
+
+
+Ruling = Literal["accepted", "rejected"]
+Drawn = Literal["flagged", "sample", "chosen"]
+Progress = Literal["open", "done", "skipped"]
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """A failure that a person marked in a reply. Never overwritten: a change is a new one.
+
+    `start` and `end` are code points of the reply and `quote` is reply[start:end]. `label` is a
+    code of the taxonomy in `version`, `severity` 1 (slight) to 3 (grave). `blind` says that the
+    annotator saw no finding of a detector before. `supersedes` is the id of the annotation that it
+    takes the place of; a withdrawn one has the time of that.
+    """
+
+    id: str
+    turn: str
+    annotator: str
+    label: str
+    start: int
+    end: int
+    quote: str
+    severity: int
+    note: str
+    blind: bool
+    version: str
+    created: str
+    supersedes: str | None = None
+    withdrawn: str | None = None
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A finding in the log: its id there, and what people say of it, by annotator."""
+
+    id: int
+    finding: Finding
+    rulings: Mapping[str, Ruling]
+
+
+@dataclass(frozen=True)
+class Review:
+    """An annotator's reading of a whole reply, begun and perhaps finished.
+
+    `drawn` says how the reply came up: for a finding, in the random sample of replies without
+    any, or chosen by the annotator. Only a review that is done says that what it does not mark is
+    no failure to that annotator.
+    """
+
+    turn: str
+    annotator: str
+    drawn: Drawn
+    blind: bool
+    state: Progress
+    started: str
+    ended: str | None

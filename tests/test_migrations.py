@@ -204,7 +204,7 @@ def test_commits_are_durable_and_readers_are_not_held_up(path: Path):
 
 def test_a_reading_connection_cannot_write(path: Path):
     log = Log(path)
-    with pytest.raises(LogError, match="readonly"), log._reading("trying") as db:
+    with pytest.raises(LogError, match="readonly"), log.reading("trying") as db:
         db.execute("DELETE FROM turns")
     log.close()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from app.records import Comparison, DetectorRun, Preset, Turn, Verdict, Vote
-from app.store import comparisons, effects, judgements, migrations, presets, rows
+from app.store import comparisons, effects, judgements, labels, migrations, presets, rows
 from app.store.connection import LogError, connect, explained
 from app.store.ids import now
 from app.store.queries import Reader
@@ -38,6 +38,7 @@ class Log(Reader):
             self._writer = connect(path, writes=True)
             try:
                 migrations.upgrade(self._writer, path)
+                labels.renew(self._writer)
             except BaseException:
                 self._writer.close()
                 raise
@@ -49,7 +50,7 @@ class Log(Reader):
 
     def start(self, turn: Turn) -> None:
         """Records that a reply to this turn is about to be written."""
-        with self._writing(f"recording the start of turn {turn.id}") as db:
+        with self.writing(f"recording the start of turn {turn.id}") as db:
             if _exists(db, turn.id):
                 raise LogError(f"turn {turn.id} has been started before; give a new turn a new id")
             self._put(db, turn)
@@ -57,7 +58,7 @@ class Log(Reader):
 
     def progress(self, turn_id: str, reply: Reply) -> None:
         """Replaces what a started turn has of its reply so far."""
-        with self._writing(f"saving the partial reply of turn {turn_id}") as db:
+        with self.writing(f"saving the partial reply of turn {turn_id}") as db:
             running = "SELECT 1 FROM turns WHERE id = ? AND finish = 'running'"
             if db.execute(running, [turn_id]).fetchone() is None:
                 raise LogError(
@@ -75,7 +76,7 @@ class Log(Reader):
         effects stay where the reply and its passages are the same, judgements where the passage
         is, comparisons always.
         """
-        with self._writing(f"saving turn {turn.id}") as db:
+        with self.writing(f"saving turn {turn.id}") as db:
             with _rewriting(db, turn.id):
                 self._put(db, turn)
             db.execute("DELETE FROM detector_runs WHERE turn_id = ?", [turn.id])
@@ -92,7 +93,7 @@ class Log(Reader):
 
         To be called at start-up, before the first turn. Their partial replies are kept.
         """
-        with self._writing("recovering unfinished turns") as db:
+        with self.writing("recovering unfinished turns") as db:
             return db.execute(
                 "UPDATE turns SET finish = 'crashed', error = ? WHERE finish = 'running'",
                 ["the application ended while this reply was being written"],
@@ -100,7 +101,7 @@ class Log(Reader):
 
     def rename(self, conversation_id: str, title: str) -> None:
         """Gives a conversation a title: the first line of it, or "Untitled"."""
-        with self._writing(f"renaming conversation {conversation_id}") as db:
+        with self.writing(f"renaming conversation {conversation_id}") as db:
             changed = db.execute(
                 "UPDATE conversations SET title = ? WHERE id = ?",
                 [rows.title_of(title), conversation_id],
@@ -115,7 +116,7 @@ class Log(Reader):
         """
         self._deleted.add(conversation_id)
         try:
-            with self._writing(f"deleting conversation {conversation_id}") as db:
+            with self.writing(f"deleting conversation {conversation_id}") as db:
                 db.execute("DELETE FROM conversations WHERE id = ?", [conversation_id])
         except LogError:
             self._deleted.discard(conversation_id)
@@ -126,7 +127,7 @@ class Log(Reader):
 
         LogError where the effects do not fit the turn that the log has.
         """
-        with self._writing(f"saving the effects in turn {turn_id}") as db:
+        with self.writing(f"saving the effects in turn {turn_id}") as db:
             effects.save(db, turn_id, attribution)
 
     def compare(self, a: str, b: str, change: str) -> Comparison:
@@ -134,12 +135,12 @@ class Log(Reader):
 
         Asked again for the same pair and change, it returns the comparison there is.
         """
-        with self._writing(f"comparing turns {a} and {b}") as db:
+        with self.writing(f"comparing turns {a} and {b}") as db:
             return comparisons.compare(db, a, b, change)
 
     def vote(self, comparison_id: str, vote: Vote | None) -> None:
         """Replaces the vote on a comparison; None takes it back."""
-        with self._writing(f"voting on comparison {comparison_id}") as db:
+        with self.writing(f"voting on comparison {comparison_id}") as db:
             comparisons.vote(db, comparison_id, vote)
 
     def judge(
@@ -149,20 +150,24 @@ class Log(Reader):
 
         The place is `Judgement`'s: index of the reply chunk, rank of the neighbour.
         """
-        with self._writing(f"judging a passage of turn {turn_id}") as db:
+        with self.writing(f"judging a passage of turn {turn_id}") as db:
             judgements.judge(db, turn_id, chunk, rank, verdict, annotator)
 
     def save_preset(self, preset: Preset) -> None:
         """Adds or replaces the preset of this name; as the default it replaces another one."""
-        with self._writing(f"saving the preset {preset.name!r}") as db:
+        with self.writing(f"saving the preset {preset.name!r}") as db:
             presets.save(db, preset)
 
     def delete_preset(self, name: str) -> None:
-        with self._writing(f"deleting the preset {name!r}") as db:
+        with self.writing(f"deleting the preset {name!r}") as db:
             presets.delete(db, name)
 
     @contextmanager
-    def _writing(self, doing: str) -> Iterator[Database]:
+    def writing(self, doing: str) -> Iterator[Database]:
+        """The writing connection inside a transaction, durable when the block has ended.
+
+        `doing` is what an error message says was tried. An error inside undoes everything.
+        """
         with self._lock, explained(doing, self.path):
             db = self._writer
             db.execute("BEGIN IMMEDIATE")  # takes the write lock now, not halfway through

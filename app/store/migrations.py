@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
-from app.store import schema_0001, schema_0002
+from app.store import schema_0001, schema_0002, schema_0003, schema_0004, schema_0005
 from app.store.connection import LogError
 
 STEPS = Migrations("log")
@@ -49,3 +49,19 @@ def _effects_and_opinions(db: Database) -> None:
     db.executescript(schema_0002.EFFECTS)
     db.executescript(schema_0002.OPINIONS)
     db.executescript(schema_0002.VIEWS)
+
+
+@STEPS(name="0003_annotations")
+def _annotations(db: Database) -> None:
+    db.executescript(schema_0003.ANNOTATIONS)
+    db.executescript(schema_0003.VIEWS)
+
+
+@STEPS(name="0004_probes")
+def _probes(db: Database) -> None:
+    db.executescript(schema_0004.PROBES)
+
+
+@STEPS(name="0005_cases")
+def _cases(db: Database) -> None:
+    db.executescript(schema_0005.CASES)

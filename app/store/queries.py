@@ -89,12 +89,12 @@ class Reader:
                 "title": "%" + _LIKE_SIGNS.sub(r"\\\g<0>", search) + "%",
                 "words": " ".join(f'"{word}"' for word in words) + ("*" if words else ""),
             }
-        with self._reading("listing the conversations") as db:
+        with self.reading("listing the conversations") as db:
             found = db.query(_CONVERSATIONS.format(where=where), parameters)
             return tuple(Conversation(**row) for row in found)
 
     def conversation(self, conversation_id: str) -> Conversation:
-        with self._reading(f"reading conversation {conversation_id}") as db:
+        with self.reading(f"reading conversation {conversation_id}") as db:
             sql = _CONVERSATIONS.format(where="c.id = :id")
             found = next(db.query(sql, {"id": conversation_id}), None)
             if found is None:
@@ -105,7 +105,7 @@ class Reader:
 
     def tree(self, conversation_id: str) -> tuple[Turn, ...]:
         """All turns of a conversation, oldest first, so that a parent precedes its children."""
-        with self._reading(f"reading conversation {conversation_id}") as db:
+        with self.reading(f"reading conversation {conversation_id}") as db:
             ids = _ids(
                 db, "SELECT id FROM turns WHERE conversation_id = :id ORDER BY n", conversation_id
             )
@@ -114,7 +114,7 @@ class Reader:
     def turns(self, conversation_id: str, through: str | None = None) -> list[Turn]:
         """One branch of a conversation, first turn first: the newest, or the newest that passes
         through the turn `through`."""
-        with self._reading(f"reading conversation {conversation_id}") as db:
+        with self.reading(f"reading conversation {conversation_id}") as db:
             if through is None:
                 sql = "SELECT id FROM turns WHERE conversation_id = :id ORDER BY n DESC LIMIT 1"
                 leaf = _ids(db, sql, conversation_id)
@@ -125,7 +125,7 @@ class Reader:
 
     def siblings(self, turn_id: str) -> tuple[str, ...]:
         """Ids of the turns with the same parent, oldest first, this one included."""
-        with self._reading(f"reading the siblings of turn {turn_id}") as db:
+        with self.reading(f"reading the siblings of turn {turn_id}") as db:
             sql = """
                 SELECT s.id FROM turns t JOIN turns s
                 ON s.conversation_id = t.conversation_id AND s.parent_id IS t.parent_id
@@ -135,12 +135,12 @@ class Reader:
 
     def turn(self, turn_id: str) -> Turn:
         """The turn, equal to the one that was saved."""
-        with self._reading(f"reading turn {turn_id}") as db:
+        with self.reading(f"reading turn {turn_id}") as db:
             return self._turn(db, turn_id)
 
     def runs(self, turn_id: str) -> tuple[DetectorRun, ...]:
         """Every detector run on a turn with its findings, in the order they were saved."""
-        with self._reading(f"reading the detector runs of turn {turn_id}") as db:
+        with self.reading(f"reading the detector runs of turn {turn_id}") as db:
             sql = "SELECT * FROM findings WHERE turn_id = :id ORDER BY id"
             findings: dict[int, list[Finding]] = {}
             for row in db.query(sql, {"id": turn_id}):
@@ -153,38 +153,38 @@ class Reader:
 
     def findings(self, turn_id: str) -> tuple[Finding, ...]:
         """The findings on a turn, in the order of the reply."""
-        with self._reading(f"reading the findings of turn {turn_id}") as db:
+        with self.reading(f"reading the findings of turn {turn_id}") as db:
             sql = 'SELECT * FROM findings WHERE turn_id = :id ORDER BY "start", "end", id'
             return tuple(values.finding_of(row) for row in db.query(sql, {"id": turn_id}))
 
     def attribution(self, turn_id: str) -> Attribution | None:
         """What the passages changed in a reply, if that was measured."""
-        with self._reading(f"reading the effects in turn {turn_id}") as db:
+        with self.reading(f"reading the effects in turn {turn_id}") as db:
             return effects.load(db, turn_id)
 
     def comparisons(self, turn_id: str) -> tuple[Comparison, ...]:
         """Comparisons of a turn with others, as either side, oldest first."""
-        with self._reading(f"reading the comparisons of turn {turn_id}") as db:
+        with self.reading(f"reading the comparisons of turn {turn_id}") as db:
             return comparisons.of_turn(db, turn_id)
 
     def judgements(self, turn_id: str) -> tuple[Judgement, ...]:
         """What people think of the passages of a turn, in the order of the reply."""
-        with self._reading(f"reading the judgements of turn {turn_id}") as db:
+        with self.reading(f"reading the judgements of turn {turn_id}") as db:
             return judgements.of_turn(db, turn_id)
 
     def presets(self) -> tuple[Preset, ...]:
         """All presets by name."""
-        with self._reading("reading the presets") as db:
+        with self.reading("reading the presets") as db:
             return tuple(presets.load(db))
 
     def default_preset(self) -> Preset | None:
-        with self._reading("reading the default preset") as db:
+        with self.reading("reading the default preset") as db:
             return next(presets.load(db, "is_default"), None)
 
     def shown_counts(self) -> dict[tuple[str, str], int]:
         """How often each document was shown, by (source, title): once for every chunk of a reply
         and every passage of it there."""
-        with self._reading("counting the passages that were shown") as db:
+        with self.reading("counting the passages that were shown") as db:
             sql = "SELECT source, title, count(*) FROM neighbours GROUP BY source, title"
             return {(source, title): times for source, title, times in db.execute(sql)}
 
@@ -205,11 +205,11 @@ class Reader:
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """What this thread reads inside belongs together, whatever is written meanwhile."""
-        with self._reading("reading the log"):
+        with self.reading("reading the log"):
             yield
 
     @contextmanager
-    def _reading(self, doing: str) -> Iterator[Database]:
+    def reading(self, doing: str) -> Iterator[Database]:
         """This thread's connection, inside a transaction: what is read belongs together."""
         with explained(doing, self.path):
             db = getattr(self._local, "db", None)
@@ -235,7 +235,7 @@ def open_reader(path: Path) -> Reader:
         )
     reader = Reader(path)
     try:
-        with reader._reading("opening the log") as db:
+        with reader.reading("opening the log") as db:
             if missing := migrations.lacking(db, path):
                 raise LogError(
                     f"{path} was written by an older version of this program (it lacks "

@@ -3,7 +3,10 @@
 from pathlib import Path
 
 HERE = Path(__file__).parent
-STYLES = ("page.css", "chat.css", "inspector.css", "compare.css", "corpus.css", "runs.css")
+STYLES = (
+    "page.css", "chat.css", "inspector.css", "compare.css", "corpus.css", "runs.css",
+    "failures.css", "annotate.css", "browse.css", "dashboard.css", "probe.css",
+)  # fmt: skip
 
 
 def text_of(*names: str) -> str:

@@ -19,6 +19,7 @@ from app.ui.corpus import corpus_page
 from app.ui.desk import Desk
 from app.ui.downloads import routes
 from app.ui.example import Example
+from app.ui.failures import failures_page
 from app.ui.files import STYLES, text_of
 from app.ui.guard import Guard
 from app.ui.handlers import Handlers
@@ -53,6 +54,9 @@ def build(app: Application, example: Example) -> gr.Blocks:
         _wire_asking(blocks, on, page)
         _wire_keeping(on, Keeping(desk, shelf, underway, on, screen))
         _wire_comparing(on, Comparisons(desk, comparing, on, screen), page)
+    with blocks.route("Failures", "/failures"):
+        Navbar(main_page_name="Chat")
+        failures_page(app)
     with blocks.route("Corpus", "/corpus"):
         Navbar(main_page_name="Chat")
         corpus_page(app)

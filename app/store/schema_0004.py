@@ -1,0 +1,4 @@
+"""SQL of the fourth step of the log: probes."""
+
+PROBES = """
+"""

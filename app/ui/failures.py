@@ -1,0 +1,40 @@
+"""The failures page: review, browse, count and probe for failures. One view is shown at a time.
+
+The view is a part of the address, `?view=queue`, `browse`, `dashboard` or `probe`; so is what it
+shows. Each view is a component of its own, which begins when it is first shown.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+from app.compose import Application
+from app.ui.annotating import annotating
+from app.ui.browsing import browsing
+from app.ui.charting import charting
+from app.ui.files import text_of
+from app.ui.probing import probing
+
+Serve = Callable[[Any], dict[str, Any]]
+
+
+def failures_page(app: Application) -> None:
+    """Lays the page out, inside the route that is open."""
+    gr.HTML(text_of("header.html"), apply_default_css=False, elem_id="header")
+    gr.HTML(
+        None, html_template=text_of("failures.html"), js_on_load=text_of("failures.js"),
+        elem_id="failures", apply_default_css=False,
+    )  # fmt: skip
+    _view("queue", ("annotate.html",), ("annotate.js",), annotating(app))
+    _view("browse", ("browse.html",), ("browse.js",), browsing(app))
+    _view("dashboard", ("dashboard.html",), ("dashboard.js",), charting(app))
+    _view("probe", ("probe.html",), ("probe.js",), probing(app))
+
+
+def _view(name: str, pages: Sequence[str], scripts: Sequence[str], asked: Sequence[Serve]) -> None:
+    gr.HTML(
+        None, html_template=text_of(*pages), apply_default_css=False,
+        js_on_load=text_of("nodes.js", "view.js", *scripts), elem_id=f"view-{name}",
+        elem_classes="failures-view", server_functions=list(asked),
+    )  # fmt: skip
