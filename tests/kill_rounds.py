@@ -11,6 +11,8 @@ import signal
 import sqlite3
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from app.records import DetectorRun, Settings, Turn
@@ -61,14 +63,17 @@ def write(path: Path, round_: int, acknowledge: int) -> None:
         number += 1
 
 
-def run_and_kill(path: Path, round_: int, chance: random.Random) -> list[list[str]]:
-    """What the child had been told was on the disk when it was killed."""
+def run_and_kill(write: Callable[[int], None], chance: random.Random) -> list[list[str]]:
+    """What the child had been told was on the disk when it was killed.
+
+    `write` writes for ever and says on the pipe that it is given what the log has taken.
+    """
     read, acknowledge = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.close(read)
-            write(path, round_, acknowledge)
+            write(acknowledge)
         finally:
             os._exit(1)
     os.close(acknowledge)
@@ -93,7 +98,7 @@ def main(path: Path, rounds: int) -> dict[str, int]:
     }
     saved: list[str] = []
     for round_ in range(rounds):
-        told = run_and_kill(path, round_, chance)
+        told = run_and_kill(partial(write, path, round_), chance)
         saved += [name for what, name, _ in told if what == "saved"]
         log = Log(path)
         counts["crashed"] += log.recover()

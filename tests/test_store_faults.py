@@ -179,16 +179,25 @@ def test_a_path_that_cannot_hold_a_log_is_named(tmp_path: Path, make: Callable[[
         Log(path)
 
 
-def kill_rounds(path: Path, rounds: int) -> dict[str, int]:
-    command = [sys.executable, "-m", "tests.kill_rounds", str(path), str(rounds)]
+def kill(program: str, path: Path, rounds: int) -> dict[str, int]:
+    command = [sys.executable, "-m", f"tests.{program}", str(path), str(rounds)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("rounds", [5, pytest.param(50, marks=pytest.mark.slow)])
 def test_a_killed_process_loses_nothing_it_was_told_was_saved(tmp_path: Path, rounds: int):
-    counts = kill_rounds(tmp_path / "log.db", rounds)
+    counts = kill("kill_rounds", tmp_path / "log.db", rounds)
     assert counts["rounds"] == rounds
     assert counts["saved"] > 0
     assert counts["crashed"] > 0
     assert (counts["lost"], counts["partial_lost"], counts["unsound"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("rounds", [4, pytest.param(50, marks=pytest.mark.slow)])
+def test_two_annotators_and_a_kill_lose_nothing_they_were_told_was_saved(
+    tmp_path: Path, rounds: int
+):
+    counts = kill("kill_marks", tmp_path / "log.db", rounds)
+    assert counts["told"] > rounds
+    assert (counts["lost"], counts["back"], counts["wrong"], counts["unsound"]) == (0, 0, 0, 0)
