@@ -23,7 +23,7 @@ def ask(
     with closing(open_application(options)) as application:
         settings = change(application.defaults)
         say = sys.stderr.isatty()
-        load(application, options, report=_print_status if say else None)
+        load(application, options, report=print_status if say else None)
         finished = None
         with closing(application.turns.run(message, settings)) as events:
             for event in events:
@@ -53,7 +53,7 @@ def replay(options: Options, turn_id: str, *, as_json: bool) -> int:
     """Writes a logged reply again and says whether it is the same; 0 if it is, 1 if not."""
     with closing(open_application(options)) as application:
         application.log.turn(turn_id)  # refused here, before the seconds that loading takes
-        load(application, options, report=_print_status if sys.stderr.isatty() else None)
+        load(application, options, report=print_status if sys.stderr.isatty() else None)
         found = None
         with closing(application.turns.replay(turn_id)) as events:
             for event in events:
@@ -94,6 +94,7 @@ def describe(finished: Finished) -> dict[str, Any]:
     }
 
 
-def _print_status(message: str, done: int, total: int) -> None:
+def print_status(message: str, done: int, total: int) -> None:
+    """Writes over the line of a terminal what is being done, and how far it is."""
     bar = f" {done}/{total}" if total else ""
     print(f"\r\x1b[K{message}{bar}", end="", file=sys.stderr, flush=True)

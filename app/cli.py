@@ -1,13 +1,16 @@
-"""The command line: chat (default), ask, replay, ingest, search, log, train, eval."""
+"""The command line: chat (default), ask, batch, replay, ingest, search, log, train, eval."""
 
 import argparse
 import json
 import os
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from app.ask import ask, replay
+from app.batch import NothingToAsk, ask_all
+from app.records import Settings
 from app.settings import VERSION, Options, read_environment
 
 
@@ -16,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = read_environment()
     parser = build_parser(options)
     words = sys.argv[1:] if arguments is None else arguments
-    known = {"chat", "ask", "replay", "ingest", "search", "log", "train", "eval"}
+    known = {"chat", "ask", "batch", "replay", "ingest", "search", "log", "train", "eval"}
     if not any(w in known or w in ("-h", "--help", "--version") for w in words):
         words = ["chat", *words]
     flags = parser.parse_args(words)
@@ -53,7 +56,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from retrieval.readers import NothingToRead
 
     found = [NotReady, StartError, LogError, BadMessage, BadSampling, PromptTooLong]
-    found += [BadCase, BadTemplate, NoPassages, NotReplayable]
+    found += [NothingToAsk, BadCase, BadTemplate, NoPassages, NotReplayable]
     found += [CheckpointError, DatabaseError, NothingToRead, NothingToMeasure, CannotExport]
     if "engine.tokenizer" in sys.modules:
         from engine.tokenizer import TokenizerError
@@ -95,13 +98,23 @@ def build_parser(options: Options) -> argparse.ArgumentParser:
     chat.add_argument("--no-browser", action="store_true", help="do not open a browser")
     chat.set_defaults(run=run_chat)
 
-    one = commands.add_parser("ask", parents=[shared], help="ask one question and print the reply")
+    writing = argparse.ArgumentParser(add_help=False)
+    writing.add_argument("--seed", type=int, default=0, help="seed of the sampling (default 0)")
+    writing.add_argument("--no-retrieval", action="store_true", help="show the model no passages")
+    writing.add_argument("--max-tokens", type=int, help="the most tokens to write")
+
+    one = commands.add_parser(
+        "ask", parents=[shared, writing], help="ask one question and print the reply"
+    )
     one.add_argument("message")
     one.add_argument("--json", action="store_true", help="print reply, chunks and findings as JSON")
-    one.add_argument("--seed", type=int, default=0, help="seed of the sampling (default 0)")
-    one.add_argument("--no-retrieval", action="store_true", help="show the model no passages")
-    one.add_argument("--max-tokens", type=int, help="the most tokens to write")
     one.set_defaults(run=run_ask)
+
+    many = commands.add_parser(
+        "batch", parents=[shared, writing], help="ask all questions of a file, each once"
+    )
+    many.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a question a line")
+    many.set_defaults(run=run_batch)
 
     again = commands.add_parser(
         "replay", parents=[shared], help="write a logged reply again and compare"
@@ -135,13 +148,18 @@ def run_chat(options: Options, flags: argparse.Namespace) -> int:
 
 
 def run_ask(options: Options, flags: argparse.Namespace) -> int:
-    def change(settings):
-        sampling = replace(settings.sampling, seed=flags.seed)
-        if flags.max_tokens is not None:
-            sampling = replace(sampling, max_tokens=flags.max_tokens)
-        return replace(settings, sampling=sampling, retrieve=not flags.no_retrieval)
+    return ask(options, flags.message, partial(_as_asked, flags), as_json=flags.json)
 
-    return ask(options, flags.message, change, as_json=flags.json)
+
+def run_batch(options: Options, flags: argparse.Namespace) -> int:
+    return ask_all(options, flags.files, partial(_as_asked, flags))
+
+
+def _as_asked(flags: argparse.Namespace, settings: Settings) -> Settings:
+    sampling = replace(settings.sampling, seed=flags.seed)
+    if flags.max_tokens is not None:
+        sampling = replace(sampling, max_tokens=flags.max_tokens)
+    return replace(settings, sampling=sampling, retrieve=not flags.no_retrieval)
 
 
 def run_replay(options: Options, flags: argparse.Namespace) -> int:
