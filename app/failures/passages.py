@@ -81,8 +81,11 @@ class Shown:
     def __init__(self, message: Passage):
         self.message = message
         self.passages: list[Passage] = []
+        self._holders: dict[str, dict[str, None]] = {}  # titles of the passages with a key
         self._keys = set(message.keys)
         self._beginnings = set(message.beginnings)
+        self._starts = set(message.starts)
+        self._initials = set(message.initials)
         self._values: set[float] = set()
 
     def add(self, passage: Passage) -> None:
@@ -90,27 +93,34 @@ class Shown:
             self.passages.append(passage)
             self._keys |= passage.keys
             self._beginnings |= passage.beginnings
+            self._starts |= passage.starts
+            self._initials |= passage.initials
             self._values |= passage.values
+            for word in (*passage.keys, *passage.beginnings):
+                self._holders.setdefault(word, {})[passage.title] = None
 
     def has(self, word: str) -> bool:
         return word in self._keys or (len(word) >= STEM and word[:STEM] in self._beginnings)
 
+    def titles_with(self, word: str) -> Iterator[str]:
+        """Titles of the passages that have a word; one may come twice."""
+        yield from self._holders.get(word, ())
+        if len(word) >= STEM:
+            yield from self._holders.get(word[:STEM], ())
+
     def has_name(self, word: str) -> bool:
         """The name, its adjective or country, the month's number, or the words it abbreviates."""
         forms = [key(form) for part in words(word) for form in (part, *others(part))]
-        places = [self.message, *self.passages]
         if any(self.has(form) for form in forms):
             return True
         start = word[:4].casefold()
-        if len(word) >= 5 and any(start in place.starts for place in places):
+        if len(word) >= 5 and start in self._starts:
             return True
         month = MONTHS.get(word.casefold())
         if month is not None and self.has_value(month):
             return True
         capitals = word.replace(".", "").removesuffix("s")
-        return capitals.isupper() and any(
-            initials.endswith(capitals) for place in places for initials in place.initials
-        )
+        return capitals.isupper() and any(i.endswith(capitals) for i in self._initials)
 
     def has_value(self, value: float) -> bool:
         return value in self._values or value in self.message.values

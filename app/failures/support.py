@@ -56,10 +56,10 @@ def find(turn: Turn) -> list[Finding]:
 def _covered(words: Sequence[str], shown: Shown) -> Mapping[str, set[str]]:
     """For each title the words that its passages have; the message's words count for all."""
     said = {word for word in words if shown.message.has(word)}
-    covered: dict[str, set[str]] = {}
-    for passage in shown.passages:
-        has = {word for word in words if passage.has(word)}
-        covered.setdefault(passage.title, set(said)).update(has)
+    covered = {passage.title: set(said) for passage in shown.passages}
+    for word in words:
+        for title in shown.titles_with(word):
+            covered[title].add(word)
     return covered
 
 
