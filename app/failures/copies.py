@@ -83,11 +83,13 @@ def copy_from_database(lookup: Lookup | None) -> Detector:
 def copies(reply: Words, passages: Sequence[Neighbour]) -> list[Copy]:
     """Runs of `LEAST` words or more, in the order of the reply; of overlapping ones the longest."""
     runs = []
-    grams = {reply.folded[i : i + LEAST] for i in range(len(reply.folded) - LEAST + 1)}
+    places: dict[tuple[str, ...], list[int]] = {}
+    for i in range(len(reply.folded) - LEAST + 1):
+        places.setdefault(reply.folded[i : i + LEAST], []).append(i)
     for neighbour in passages:
         words, index = _indexed(neighbour.text + neighbour.continuation)
-        if not grams.isdisjoint(index):
-            runs += [Copy(a, b, neighbour) for a, b in _runs(reply.folded, words, index)]
+        common = sorted((i, index[gram]) for gram in places.keys() & index for i in places[gram])
+        runs += [Copy(a, b, neighbour) for a, b in _runs(reply.folded, words, common)]
     kept: list[Copy] = []
     for run in sorted(runs, key=lambda run: (run.start, -run.end)):
         if kept and run.start < kept[-1].end:
@@ -99,23 +101,22 @@ def copies(reply: Words, passages: Sequence[Neighbour]) -> list[Copy]:
 
 
 def _runs(
-    reply: Sequence[str], words: Sequence[str], index: dict[tuple[str, ...], int]
+    reply: Sequence[str], words: Sequence[str], common: Sequence[tuple[int, int]]
 ) -> Iterator[tuple[int, int]]:
-    position = 0
-    while position + LEAST <= len(reply):
-        place = index.get(tuple(reply[position : position + LEAST]))
-        if place is None:
-            position += 1
+    """Runs that begin at places (in the reply, in the passage) where `LEAST` words are the same."""
+    end = 0
+    for start, place in common:
+        if start < end:
             continue
         length = LEAST
         while (
-            position + length < len(reply)
+            start + length < len(reply)
             and place + length < len(words)
-            and reply[position + length] == words[place + length]
+            and reply[start + length] == words[place + length]
         ):
             length += 1
-        yield position, position + length
-        position += length
+        end = start + length
+        yield start, end
 
 
 @lru_cache(maxsize=1024)
