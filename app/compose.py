@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from app.effects import Effects, thresholds_of
+from app.failures.detectors import run_detectors
 from app.jobs import Jobs
 from app.records import Settings
 from app.settings import VERSION, Options
@@ -133,7 +134,7 @@ def open_application(options: Options) -> Application:
         opened.callback(os.close, descriptor)
         log = Log(options.log, VERSION)
         opened.callback(log.close)
-        log.recover()
+        recover(log)
         try:
             card = read_card(options.weights)
         except CheckpointError:
@@ -144,6 +145,16 @@ def open_application(options: Options) -> Application:
         application.release = partial(os.close, descriptor)
         opened.pop_all()
     return application
+
+
+def recover(log: Log) -> None:
+    """Ends the turns that a crash left unfinished: marked as crashed, and looked at by detectors.
+
+    To be called at start-up, before the first turn. Raises LogError.
+    """
+    for turn_id in log.recover():
+        turn = log.turn(turn_id)
+        log.save(turn, run_detectors(turn))
 
 
 def defaults_of(card: dict[str, Any]) -> Settings:

@@ -101,7 +101,7 @@ def main(path: Path, rounds: int) -> dict[str, int]:
         told = run_and_kill(partial(write, path, round_), chance)
         saved += [name for what, name, _ in told if what == "saved"]
         log = Log(path)
-        counts["crashed"] += log.recover()
+        counts["crashed"] += len(log.recover())
         what, name, tokens = told[-1]
         if what == "progress":  # the turn it was at; it may have got on after its last word
             found, turn = log.turn(name), whole(name)

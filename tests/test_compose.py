@@ -7,6 +7,7 @@ import pytest
 
 from app import compose
 from app.compose import NotReady, StartError, defaults_of, load, open_application, prepare_jax
+from app.failures.detectors import DETECTORS
 from app.records import Settings
 from app.settings import Options
 from engine.card import CheckpointError
@@ -48,6 +49,9 @@ def test_turns_that_a_crash_left_unfinished_are_marked_at_the_next_start(options
     application.close()
     application = open_application(options)
     assert application.log.turn(turn.id).finish == "crashed"
+    runs = application.log.runs(turn.id)
+    assert [run.detector for run in runs] == [detector.kind for detector in DETECTORS]
+    assert "truncated.crashed" in [f.kind for f in application.log.findings(turn.id)]
     application.close()
 
 

@@ -129,7 +129,7 @@ def test_a_log_of_the_first_version_is_upgraded_and_read_back(first_log: Path, t
 def test_an_upgraded_log_can_do_what_a_new_one_can(first_log: Path):
     log = Log(first_log)
     assert log.runs("a") == RUNS
-    assert log.recover() == 1
+    assert log.recover() == ("c",)
     assert [c.turns for c in log.conversations("word")] == [3]
     assert log.shown_counts()["library/1.md", "Title 1"] == 3
     made = log.compare("a", "b", "x")

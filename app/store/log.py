@@ -88,16 +88,18 @@ class Log(Reader):
                     [rows.finding_row(turn.id, run_id, found, created) for found in run.findings]
                 )
 
-    def recover(self) -> int:
-        """Marks the turns that an earlier process left unfinished as crashed; returns how many.
+    def recover(self) -> tuple[str, ...]:
+        """Marks the turns that an earlier process left unfinished as crashed; returns their ids.
 
         To be called at start-up, before the first turn. Their partial replies are kept.
         """
         with self.writing("recovering unfinished turns") as db:
-            return db.execute(
-                "UPDATE turns SET finish = 'crashed', error = ? WHERE finish = 'running'",
+            crashed = db.execute(
+                "UPDATE turns SET finish = 'crashed', error = ? WHERE finish = 'running' "
+                "RETURNING id",
                 ["the application ended while this reply was being written"],
-            ).rowcount
+            )
+            return tuple(turn_id for (turn_id,) in crashed.fetchall())
 
     def rename(self, conversation_id: str, title: str) -> None:
         """Gives a conversation a title: the first line of it, or "Untitled"."""

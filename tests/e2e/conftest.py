@@ -22,7 +22,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from app.compose import Application
+from app.compose import Application, recover
+from app.logins import Logins
 from app.records import Settings
 from app.store.log import Log
 from app.ui.example import Example
@@ -42,11 +43,18 @@ expect.set_options(timeout=SECONDS * 1000)
 class Server:
     """An application with its page on a free port, as `app.serving.serve` starts one."""
 
-    def __init__(self, data: Path, *, ready: bool = True, example: Example | None = None):
+    def __init__(
+        self,
+        data: Path,
+        *,
+        ready: bool = True,
+        example: Example | None = None,
+        logins: Logins | None = None,
+    ):
         from app.ui.page import build, launch
 
         self.log = Log(data / "log.db", "test")
-        self.log.recover()
+        recover(self.log)
         self.application = Application(self.log, Settings())
         if ready:
             self.finish_loading()
@@ -54,8 +62,8 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}/"
-        self._blocks = build(self.application, example or Example())
-        launch(self.application, self._blocks, "127.0.0.1", port, block=False)
+        self.blocks = build(self.application, example or Example())
+        launch(self.application, self.blocks, "127.0.0.1", port, logins=logins, block=False)
 
     def finish_loading(self) -> None:
         self.engine = ScriptedEngine()
@@ -66,7 +74,7 @@ class Server:
     def stop(self) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # gradio's own about its event loop
-            self._blocks.close()
+            self.blocks.close()
         self.log.close()
 
 
