@@ -52,10 +52,14 @@ def test_every_flagged_reply_comes_up_and_one_other_for_two_of_them(
     )
 
 
-def test_the_sample_is_mixed_in_from_the_beginning(log: Log, fill: Callable[[int, int], None]):
-    fill(8, 8)
+def test_the_sample_is_mixed_in_where_nobody_can_count_it(
+    log: Log, fill: Callable[[int, int], None]
+):
+    fill(16, 8)
     drawn = [drawn for _, drawn in read(log, "Ada")]
-    assert drawn == (["flagged"] * RATIO + ["sample"]) * 4
+    blocks = [drawn[i : i + RATIO + 1] for i in range(0, len(drawn), RATIO + 1)]
+    assert [block.count("sample") for block in blocks] == [1] * 8
+    assert len({block.index("sample") for block in blocks}) > 1
 
 
 def test_what_is_drawn_as_flagged_has_a_finding(log: Log, fill: Callable[[int, int], None]):

@@ -15,7 +15,7 @@ from app.store.connection import LogError
 from app.store.ids import new_id, now
 from app.store.log import Log
 from app.store.queries import Reader
-from app.store.rows import storable
+from app.store.rows import legible, storable
 from app.store.values import finding_of
 
 NAME = 60  # characters of an annotator's name
@@ -31,6 +31,14 @@ VALUES (:turn, :annotator, :drawn, :blind, 'open', :started)
 ON CONFLICT (turn_id, annotator) DO UPDATE SET state = 'open', ended = NULL,
 blind = min(blind, excluded.blind)
 """  # who has seen the findings once is not blind to them later
+
+_SUPERSEDE_NONE = """
+WITH RECURSIVE later (id) AS (
+  SELECT id FROM annotations WHERE supersedes = ?
+  UNION SELECT a.id FROM annotations a JOIN later ON a.supersedes = later.id
+)
+UPDATE annotations SET withdrawn = ? WHERE withdrawn IS NULL AND id IN (SELECT id FROM later)
+"""
 
 
 class Marked:
@@ -147,13 +155,10 @@ class Marks(Marked):
             _withdraw(db, annotation_id, now())
 
     def restore(self, annotation_id: str, annotator: str) -> None:
-        """Lets a withdrawn annotation stand again, in the place of the one that superseded it."""
+        """Lets a withdrawn annotation stand again, in the place of all that superseded it."""
         with self._log.writing(f"restoring annotation {annotation_id}") as db:
             _own(db, annotation_id, annotator)
-            db.execute(
-                "UPDATE annotations SET withdrawn = ? WHERE supersedes = ? AND withdrawn IS NULL",
-                [now(), annotation_id],
-            )
+            db.execute(_SUPERSEDE_NONE, [annotation_id, now()])
             _withdraw(db, annotation_id, None)
 
     def rule(self, finding_id: int, annotator: str, ruling: Ruling | None) -> None:
@@ -203,7 +208,7 @@ class Marks(Marked):
 
 def named(annotator: str) -> str:
     """The annotator's name as it is kept: one line of 1 to 60 characters, else LogError."""
-    name = " ".join(annotator.split())
+    name = legible(annotator)
     if not name or len(name) > NAME:
         raise LogError(
             f"an annotator's name has {len(name)} characters; give one of 1 to {NAME}, so that it "

@@ -4,6 +4,7 @@ Without the sample nobody could say what the detectors miss. Every annotator get
 the same random order, so that two of them read the same ones and their agreement can be told.
 """
 
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,17 +24,19 @@ WHERE {flagged} AND t.finish <> 'running' AND t.id <> :current AND NOT EXISTS (
   AND r.state <> 'open')
 ORDER BY substr(t.id, 11) LIMIT 1
 """
+# A reply without a finding that the annotator chose is aside from the queue: it was not drawn.
 _REVIEWED = """
 SELECT
-  count(*) FILTER (WHERE state = 'done'), count(*) FILTER (WHERE state = 'skipped'),
-  count(*) FILTER (WHERE state <> 'open' AND drawn = 'flagged'),
-  count(*) FILTER (WHERE state <> 'open' AND drawn = 'sample')
-FROM reviews WHERE annotator = ?
+  count(*) FILTER (WHERE queued AND state = 'done'),
+  count(*) FILTER (WHERE queued AND state = 'skipped'),
+  count(*) FILTER (WHERE drawn = 'flagged'), count(*) FILTER (WHERE drawn = 'sample'),
+  count(*) FILTER (WHERE NOT queued)
+FROM (
+  SELECT state, drawn, drawn <> 'chosen' OR EXISTS (
+    SELECT 1 FROM findings f WHERE f.turn_id = r.turn_id) AS queued
+  FROM reviews r WHERE annotator = ? AND state <> 'open')
 """
-_COUNTS = """
-SELECT (SELECT count(DISTINCT turn_id) FROM findings),
-  (SELECT count(*) FROM turns WHERE finish <> 'running')
-"""
+_COUNTS = "SELECT count(*) FILTER (WHERE findings), count(*) FROM replies WHERE complete"
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Place:
     """The next reply of an annotator's queue, None at its end, and how far the queue is.
 
     `total` is what the queue holds: all flagged replies, and one of the others for every two of
-    them, but at least one if there is any.
+    them, but at least one if there is any. `done` and `skipped` are of these.
     """
 
     turn: str | None
@@ -60,12 +63,13 @@ class Queue:
     def next(self, annotator: str, current: str = "") -> Place:
         """The annotator's next reply, other than the `current` one."""
         with self._log.reading("looking for the next reply to review") as db:
-            done, skipped, flagged, sample = db.execute(_REVIEWED, [annotator]).fetchone()
+            reviewed = db.execute(_REVIEWED, [annotator]).fetchone()
+            done, skipped, flagged, sample, aside = reviewed
             with_findings, turns = db.execute(_COUNTS).fetchone()
-            wanted = min(turns - with_findings, max(1, -(-with_findings // RATIO)))
+            wanted = min(turns - with_findings - aside, max(1, -(-with_findings // RATIO)))
             total = with_findings + wanted
             key = {"annotator": annotator, "current": current}
-            drawn: Drawn = "sample" if flagged >= RATIO * (sample + 1) else "flagged"
+            drawn = _drawn(flagged + sample)
             turn = self._first(db, drawn, key) if drawn == "flagged" or sample < wanted else None
             if turn is None:
                 drawn = "flagged" if drawn == "sample" else "sample"
@@ -77,3 +81,12 @@ class Queue:
         flagged = _FLAGGED if drawn == "flagged" else f"NOT {_FLAGGED}"
         row = db.execute(_NEXT.format(flagged=flagged), key).fetchone()
         return row and row[0]
+
+
+def _drawn(number: int) -> Drawn:
+    """What comes up as the number-th reply, from 0: once in each RATIO + 1 one of the sample.
+
+    When within them is drawn, or a blind annotator could count; the same way for everybody.
+    """
+    block, place = divmod(number, RATIO + 1)
+    return "sample" if random.Random(block).randrange(RATIO + 1) == place else "flagged"

@@ -16,6 +16,18 @@ from app.ui.charting import charting
 from app.ui.files import text_of
 from app.ui.probing import probing
 
+QUEUE = (
+    "places.js",
+    "annotate_state.js",
+    "annotate_text.js",
+    "annotate_list.js",
+    "annotate_marks.js",
+    "annotate_palette.js",
+    "annotate_passages.js",
+    "annotate_keys.js",
+    "annotate.js",
+)
+PROBE = ("probe_plot.js", "probe_report.js", "probe_runs.js", "probe_word.js", "probe.js")
 Serve = Callable[[Any], dict[str, Any]]
 
 
@@ -26,15 +38,25 @@ def failures_page(app: Application) -> None:
         None, html_template=text_of("failures.html"), js_on_load=text_of("failures.js"),
         elem_id="failures", apply_default_css=False,
     )  # fmt: skip
-    _view("queue", ("annotate.html",), ("annotate.js",), annotating(app))
+    _view("queue", ("annotate.html",), QUEUE, annotating(app))
     _view("browse", ("browse.html",), ("browse.js",), browsing(app))
     _view("dashboard", ("dashboard.html",), ("dashboard.js",), charting(app))
-    _view("probe", ("probe.html",), ("probe.js",), probing(app))
+    _view("probe", ("probe.html",), PROBE, probing(app))
 
 
 def _view(name: str, pages: Sequence[str], scripts: Sequence[str], asked: Sequence[Serve]) -> None:
     gr.HTML(
         None, html_template=text_of(*pages), apply_default_css=False,
         js_on_load=text_of("nodes.js", "view.js", *scripts), elem_id=f"view-{name}",
-        elem_classes="failures-view", server_functions=list(asked),
+        elem_classes="failures-view", server_functions=[_served(ask) for ask in asked],
     )  # fmt: skip
+
+
+def _served(ask: Serve) -> Serve:
+    """A function for a method: gradio writes an attribute to what the page may ask for."""
+
+    def serve(wanted: Any) -> dict[str, Any]:
+        return ask(wanted)
+
+    serve.__name__ = ask.__name__
+    return serve

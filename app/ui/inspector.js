@@ -271,6 +271,7 @@ on(part("later"), "click", () => openReply(turns().indexOf(state.shown.turn) + 1
 on(part("measure"), "click", measure);
 watchTokens();
 watchRaw();
+watchFindings();
 watchDialogs();
 
 let repaint = 0;

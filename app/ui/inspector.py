@@ -23,7 +23,7 @@ def inspector_panel(reading: Reading) -> gr.HTML:
     """The panel; `reading` answers what its script asks."""
     asked = (
         reading.inspect, reading.measure, reading.tokens, reading.context, reading.judge,
-        reading.raw, reading.replay,
+        reading.raw, reading.replay, reading.rulings, reading.rule,
     )  # fmt: skip
     return gr.HTML(
         None, html_template=text_of("inspector.html"), elem_id="inspector",

@@ -45,7 +45,7 @@ def inspection(
 
     {"turn", "text", "running", "ending", "facts", "version", "prompt_passage",
      "chunks": [{"start", "end", "tokens", "origin", "query", "cards", "absence"}], "findings",
-     "ran": [{"detector", "status", "message"}]}; see `_card` and `_finding`.
+     "ran": [{"detector", "status", "message"}]}; see `_card` and `finding_told`.
     """
     reply = turn.reply
     words = Words.of(reply.text)
@@ -80,7 +80,7 @@ def inspection(
             }
             for position, chunk in enumerate(reply.chunks)
         ],
-        "findings": [_finding(finding) for finding in findings],
+        "findings": [finding_told(finding) for finding in findings],
         "ran": [
             {"detector": run.detector, "status": run.status, "message": run.message} for run in runs
         ],
@@ -230,7 +230,8 @@ def _marks(runs: Sequence[Shared], part: str, offset: int) -> list[list[int]]:
     return spans
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def finding_told(finding: Finding) -> dict[str, Any]:
+    """A finding with how often such findings were right on labelled cases."""
     quality = quality_of(finding.kind)
     return {
         "kind": finding.kind,

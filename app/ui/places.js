@@ -5,6 +5,11 @@ const units = (text, points) => {
   for (let i = 0; i < points && at < text.length; i += 1) at += text.codePointAt(at) > 0xffff ? 2 : 1;
   return at;
 };
+const points = (text, units) => {
+  let count = 0;
+  for (let at = 0; at < units && at < text.length; count += 1) at += text.codePointAt(at) > 0xffff ? 2 : 1;
+  return count;
+};
 const slice = (text, start, end) => text.slice(units(text, start), units(text, end));
 
 // Where the reply begins in an element's text; the component may have trimmed the space around it.
@@ -35,3 +40,14 @@ const rangeIn = (box, start, end) => {
   return begun ? range : null;
 };
 
+// Where a range begins and ends in an element's text, in UTF-16 units; cut to what is inside.
+const placeOf = (box, range) => {
+  const before = (node, offset) => {
+    const passed = document.createRange();
+    passed.selectNodeContents(box);
+    if (passed.comparePoint(node, offset) < 0) return 0;
+    if (passed.comparePoint(node, offset) === 0) passed.setEnd(node, offset);
+    return passed.toString().length;
+  };
+  return [before(range.startContainer, range.startOffset), before(range.endContainer, range.endOffset)];
+};

@@ -7,10 +7,12 @@ from typing import Any, Concatenate, ParamSpec
 
 from app.compose import Application, NotReady
 from app.export import Exchange, exchange_json, exchange_of
-from app.records import DetectorRun, Turn, Verdict
+from app.records import DetectorRun, Ruling, Turn, Verdict
 from app.replay import NotReplayable, Replay
 from app.store.connection import LogError
+from app.store.marks import Marked, named
 from app.store.queries import Reader
+from app.ui.annotating import rule
 from app.ui.command import command_of
 from app.ui.example import Example
 from app.ui.measured import effects, tokens
@@ -55,10 +57,15 @@ def payload_of(log: Reader, turn: Turn, runs: Sequence[DetectorRun] = ()) -> Ans
     try:
         runs = log.runs(turn.id) or runs
         versions, judgements = log.siblings(turn.id), log.judgements(turn.id)
+        logged = Marked(log).findings(turn.id)
     except LogError:
-        versions, judgements = (), ()
-    findings = sorted((f for run in runs for f in run.findings), key=lambda f: (f.start, f.end))
-    return inspection(turn, findings, versions, runs=runs, judgements=judgements)
+        versions, judgements, logged = (), (), ()
+    unlogged = sorted((f for run in runs for f in run.findings), key=lambda f: (f.start, f.end))
+    findings = [found.finding for found in logged] or unlogged
+    told = inspection(turn, findings, versions, runs=runs, judgements=judgements)
+    for finding, found in zip(told["findings"], logged, strict=False):
+        finding["id"] = found.id  # by which it can be ruled on
+    return told
 
 
 class Reading:
@@ -138,6 +145,18 @@ class Reading:
         place, _ = self._passage(turn, chunk, rank)
         self._app.log.judge(turn, place.index, rank, verdict)
         return {"verdict": verdict}
+
+    @answered
+    def rulings(self, turn: str, annotator: str) -> Answer:
+        """{"rulings": {id of the finding: ruling}} of this annotator alone."""
+        name, findings = named(annotator), self._app.marks.findings(turn)
+        return {"rulings": {f"{f.id}": f.rulings[name] for f in findings if name in f.rulings}}
+
+    @answered
+    def rule(self, turn: str, finding: int, annotator: str, ruling: Ruling | None) -> Answer:
+        """Saves what the annotator says of a finding; None takes it back."""
+        rule(self._app, turn, finding, named(annotator), ruling)
+        return {"ruling": ruling}
 
     @answered
     def raw(self, turn: str) -> Answer:

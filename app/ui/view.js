@@ -1,7 +1,7 @@
 // What the views of the failures page share: beginning when first shown, asking the server, the
 // address, and leading to one another. nodes.js stands before this file. Everything from the log is
 // untrusted text, so nodes are built, never HTML strings.
-const VIEW = element.closest(".failures-view").id.replace("view-", "");
+const VIEW = element.closest("[id^='view-']").id.replace("view-", "");
 const UNREACHABLE = "Retroscope does not answer. Is it still running?";
 const find = (selector) => element.querySelector(selector);
 

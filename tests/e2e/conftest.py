@@ -28,6 +28,7 @@ from app.records import Settings
 from app.store.log import Log
 from app.ui.example import Example
 from engine.attribution import Thresholds
+from tests.e2e.annotating import open_queue
 from tests.e2e.scripted import ScriptedEngine, offsets, passage
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
@@ -210,6 +211,24 @@ def inspected(replied: Page) -> Page:
     replied.keyboard.press("Escape")
     replied.mouse.move(0, 0)
     return replied
+
+
+# ----- the queue of replies to review
+
+
+@pytest.fixture(scope="session")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An application with a log of its own, so that the queue holds what a test puts there."""
+    server = Server(tmp_path_factory.mktemp("annotating"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def queue(visit: Callable[..., Page], desk: Server) -> Iterator[Page]:
+    page = open_queue(visit(desk.url))
+    yield page
+    page.close()
 
 
 @pytest.hookimpl(tryfirst=True)
