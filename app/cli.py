@@ -1,4 +1,4 @@
-"""The command line: chat (default), ask, batch, replay, ingest, search, log, train, eval."""
+"""The command line: chat (default), ask, batch, replay, ingest, search, log, clean, train, eval."""
 
 import argparse
 import json
@@ -19,11 +19,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = read_environment()
     parser = build_parser(options)
     words = sys.argv[1:] if arguments is None else arguments
-    known = {"chat", "ask", "batch", "replay", "ingest", "search", "log", "train", "eval"}
+    known = {
+        "chat", "ask", "batch", "replay", "ingest", "search", "log", "clean", "train", "eval",
+        "probe",
+    }  # fmt: skip
     if not any(w in known or w in ("-h", "--help", "--version") for w in words):
         words = ["chat", *words]
     flags = parser.parse_args(words)
-    names = ("data", "weights", "host", "port", "dense_only")
+    names = ("data", "weights", "host", "port", "dense_only", "logins")
     given = {name: getattr(flags, name) for name in names if hasattr(flags, name)}
     try:
         status = flags.run(replace(options, **given), flags)
@@ -42,11 +45,15 @@ def main(arguments: list[str] | None = None) -> int:
 def expected_errors() -> tuple[type[Exception], ...]:
     """Errors that carry a message for the person at the keyboard, not a defect."""
     from app.compose import NotReady, StartError
+    from app.exports.imports import BadImport
     from app.failures.labelled import BadCase
-    from app.log import CannotExport
+    from app.logins import BadLogins
+    from app.logs.output import CannotExport
+    from app.probe.records import ProbeError
     from app.replay import NotReplayable
     from app.request import NoPassages
     from app.store.connection import LogError
+    from app.store.filters import BadFilter
     from app.training import NothingToMeasure
     from app.turn import BadMessage
     from engine.card import CheckpointError
@@ -56,8 +63,9 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from retrieval.readers import NothingToRead
 
     found = [NotReady, StartError, LogError, BadMessage, BadSampling, PromptTooLong]
-    found += [NothingToAsk, BadCase, BadTemplate, NoPassages, NotReplayable]
+    found += [NothingToAsk, BadCase, BadLogins, BadTemplate, NoPassages, NotReplayable]
     found += [CheckpointError, DatabaseError, NothingToRead, NothingToMeasure, CannotExport]
+    found += [BadFilter, BadImport, ProbeError]
     if "engine.tokenizer" in sys.modules:
         from engine.tokenizer import TokenizerError
 
@@ -67,6 +75,10 @@ def expected_errors() -> tuple[type[Exception], ...]:
 
         found.append(EmbedderError)
     if "engine.training.corpus" in sys.modules:
+        from engine.training.corpus import CorpusError
+
+        found.append(CorpusError)
+    if "engine.training.command" in sys.modules:
         from engine.training.command import EXPECTED
 
         found += EXPECTED
@@ -95,6 +107,10 @@ def build_parser(options: Options) -> argparse.ArgumentParser:
     chat = commands.add_parser("chat", parents=[shared], help="the page in a browser (default)")
     chat.add_argument("--host", default=options.host, help="address to listen on")
     chat.add_argument("--port", type=int, default=options.port)
+    chat.add_argument(
+        "--logins", type=Path, default=options.logins, metavar="FILE",
+        help="ask for a login: lines of NAME:PASSWORD (RETROSCOPE_LOGINS, default: no login)",
+    )  # fmt: skip
     chat.add_argument("--no-browser", action="store_true", help="do not open a browser")
     chat.set_defaults(run=run_chat)
 
@@ -135,9 +151,11 @@ def build_parser(options: Options) -> argparse.ArgumentParser:
     search.set_defaults(run=run_search)
 
     from app import log, training
+    from app.probe import command as probing
 
     log.add_commands(commands, options.data)
     training.add_commands(commands, options)
+    probing.add_command(commands, shared)
     return parser
 
 

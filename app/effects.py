@@ -13,6 +13,7 @@ from app.records import Turn
 from app.request import Draw
 from app.store.connection import LogError
 from app.store.log import Log
+from app.store.redaction import redacted
 from engine.attribution import Attribution, Thresholds, Unmeasurable, attribute
 from engine.card import CheckpointError
 from engine.presets import PRESETS
@@ -54,6 +55,8 @@ class Effects:
     def _measured(self, turn_id: str) -> Attribution:
         turn = self._log.turn(turn_id)
         check(turn, self._engine.info)
+        if redacted(self._log, turn):
+            raise Unmeasurable("personal data in the turn was masked, which the model had read")
         prompt = prompt_of(self._log, turn, self._engine.count)
         controls = controls_for(turn.reply, self._draw, seed_of(turn_id))
         found = attribute(self._engine, prompt, turn.reply, controls)
@@ -72,6 +75,13 @@ def check(turn: Turn, info: Info) -> None:
             f"the reply was written by {preset.name}, a model without retrieval: no passage can "
             "have changed it"
         )
+    check_model(turn, info)
+    if not any(chunk.neighbours for chunk in turn.reply.chunks):
+        raise Unmeasurable("no passage was shown while the reply was written")
+
+
+def check_model(turn: Turn, info: Info) -> None:
+    """Raises Unmeasurable unless the model in use is the one that wrote the turn's reply."""
     for what, wrote, loaded in (
         ("weights", turn.model.fingerprint, info.fingerprint),
         ("tokenizer", turn.model.tokenizer, info.tokenizer),
@@ -81,8 +91,6 @@ def check(turn: Turn, info: Info) -> None:
                 f"the reply was written with other {what} ({wrote[:12]}) than those in use "
                 f"({loaded[:12]}); start with the ones that wrote it, or ask again"
             )
-    if not any(chunk.neighbours for chunk in turn.reply.chunks):
-        raise Unmeasurable("no passage was shown while the reply was written")
 
 
 def controls_for(reply: Reply, draw: Draw, seed: int) -> tuple[Neighbour, ...]:

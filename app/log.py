@@ -1,14 +1,18 @@
-"""The log from the command line: list, show and export what is in it. Nothing is changed."""
+"""The log from the command line: list, show and export what is in it, which changes nothing.
+
+What else can be done with it is in app/logs.
+"""
 
 import argparse
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 from app.export import collect, exchange_of, to_json
 from app.failures import evaluation
+from app.logs import exchanging, removal, upkeep
+from app.logs.output import put
 from app.markdown import asked, facts, to_markdown
 from app.settings import Options
 from app.store.connection import LogError
@@ -19,14 +23,10 @@ from app.store.rows import legible
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # but for tab and newline
 
 
-class CannotExport(Exception):
-    """A file that cannot be written; says why and what to do."""
-
-
 def add_commands(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]", data: Path
 ) -> None:
-    log = commands.add_parser("log", help="list, show and export what was said")
+    log = commands.add_parser("log", help="what was said: list, show, export, count, check, delete")
     verbs = log.add_subparsers(required=True, metavar="VERB")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--data", type=Path, default=data, help="directory of the log")
@@ -45,6 +45,9 @@ def add_commands(
     exported.add_argument("--out", type=Path, metavar="FILE", help="a new file (default: stdout)")
     exported.set_defaults(run=export)
 
+    exchanging.add_commands(verbs, shared)
+    upkeep.add_commands(verbs, shared)
+    removal.add_commands(verbs, shared)
     evaluation.add_command(verbs)
 
 
@@ -72,28 +75,8 @@ def export(options: Options, flags: argparse.Namespace) -> int:
         conversation, turn = _place(log, flags.id)
         transcript = collect(log, conversation)
     text = to_json(transcript) if flags.format == "json" else to_markdown(transcript, turn)
-    if flags.out is None:
-        sys.stdout.write(text)
-    else:
-        write(flags.out, text)
-        print(f"wrote {flags.out}", file=sys.stderr)
+    put(flags.out, [text])
     return 0
-
-
-def write(path: Path, text: str) -> None:
-    """Writes a new file; raises CannotExport, and then leaves none."""
-    try:
-        file = path.open("x", encoding="utf-8", newline="\n")
-    except FileExistsError:
-        raise CannotExport(f"{path} exists already; remove it, or name another file") from None
-    except OSError as error:
-        raise CannotExport(f"cannot write {path}: {error.strerror}; name another file") from None
-    try:
-        with file:
-            file.write(text)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise CannotExport(f"cannot write {path}: {error.strerror}; name another file") from None
 
 
 def _place(log: Reader, id: str) -> tuple[str, str | None]:

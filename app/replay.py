@@ -72,8 +72,14 @@ class Replay:
         return f"{self.turn}: {found}; passages: {self.passages} ({self.seconds:.1f} s)"
 
 
-def check_replayable(turn: Turn, model: Info) -> None:
-    """Raises NotReplayable where the turn was written with another model, or is not written yet."""
+def check_replayable(turn: Turn, model: Info, redacted: str | None = None) -> None:
+    """Raises NotReplayable where the turn was written with another model, or is not written yet, or
+    something in it was masked at the time `redacted`."""
+    if redacted:
+        raise NotReplayable(
+            f"personal data in turn {turn.id} or before it was masked on {redacted[:10]}, so what "
+            "the model read and wrote is no longer known; ask again instead"
+        )
     if turn.finish == "running":
         raise NotReplayable(
             f"the reply of turn {turn.id} is still being written; wait for it or stop it first"

@@ -1,14 +1,22 @@
 """Starting the page: lock, port, background loading, browser."""
 
+import ipaddress
 import socket
+import sys
 from contextlib import closing
 
 from app.compose import StartError, load, open_application
+from app.logins import read_logins
 from app.settings import Options
+
+_OPEN = """\
+warning: other machines can reach {host}, and whoever opens the page can read and delete everything
+in the log; ask for a login with --logins FILE"""
 
 
 def serve(options: Options, *, open_browser: bool) -> int:
-    """Serves the page until interrupted. Raises StartError and LogError before it is up."""
+    """Serves the page until interrupted. Before it is up raises StartError, BadLogins, LogError."""
+    logins = read_logins(options.logins) if options.logins else None
     check_port(options.host, options.port)
     with closing(open_application(options)) as application:
         # what measuring needs is compiled when the page is ready, so that nobody waits for it
@@ -16,9 +24,18 @@ def serve(options: Options, *, open_browser: bool) -> int:
         from app.ui.example import stored_example
         from app.ui.page import build, launch  # imports gradio, which takes seconds
 
+        if logins is None and not _this_machine(options.host):
+            print(_OPEN.format(host=options.host), file=sys.stderr)
         print(f"Retroscope is at http://{options.host}:{options.port}", flush=True)
         blocks = build(application, stored_example())
-        launch(application, blocks, options.host, options.port, open_browser=open_browser)
+        launch(
+            application,
+            blocks,
+            options.host,
+            options.port,
+            logins=logins,
+            open_browser=open_browser,
+        )
     return 0
 
 
@@ -35,3 +52,12 @@ def check_port(host: str, port: int) -> None:
                 f"cannot listen on {host}:{port}: {reason}; is another Retroscope running? "
                 "Stop it, or choose another port with --port"
             ) from None
+
+
+def _this_machine(host: str) -> bool:
+    """Whether only this machine can reach a page that listens on `host`."""
+    try:
+        found = socket.getaddrinfo(host, None)
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(place[4][0]).is_loopback for place in found)

@@ -18,6 +18,7 @@ class Options:
     host: str = "127.0.0.1"
     port: int = 7860
     dense_only: bool = False
+    logins: Path | None = None  # who may open the page; None for whoever can reach it
 
     @property
     def log(self) -> Path:
@@ -29,9 +30,12 @@ class Options:
 
 
 def read_environment() -> Options:
-    """RETROSCOPE_HOME is the data directory, ./data by default; RETROSCOPE_WEIGHTS the weights."""
+    """RETROSCOPE_HOME is the data directory, ./data by default; RETROSCOPE_WEIGHTS the weights;
+    RETROSCOPE_LOGINS a file of logins, none by default."""
+    logins = os.environ.get("RETROSCOPE_LOGINS")
     return Options(
         data=Path(os.environ.get("RETROSCOPE_HOME", "data")),
         weights=Path(os.environ.get("RETROSCOPE_WEIGHTS", ROOT / "engine/weights/retro-mini")),
         library=ROOT / "retrieval/library",
+        logins=Path(logins) if logins else None,
     )

@@ -23,6 +23,7 @@ from app.request import Draw, drawn, request_of
 from app.store.connection import LogError
 from app.store.ids import new_id, now
 from app.store.log import Log
+from app.store.redaction import redacted
 from app.variants import vary
 from engine.protocol import (
     ChunkEvent,
@@ -150,7 +151,7 @@ class Turns:
         shown. Raises NotReplayable, LogError, and what `run` raises.
         """
         turn = self._log.turn(turn_id)
-        check_replayable(turn, self._engine.info)
+        check_replayable(turn, self._engine.info, redacted(self._log, turn))
         pinned = turn.settings.retrieve and turn.database != self._database()
         shown = shown_in(turn) if pinned else self._drawn(turn.settings) | failed_in(turn)
         yield from replay(turn, self._request(turn, shown), self._engine, pinned=pinned)

@@ -58,17 +58,17 @@ WHAT = {
 
 def find(turn: Turn) -> list[Finding]:
     """`personal.<kind>`; where two forms fit the same characters, the first of `WHAT`."""
-    text = turn.reply.text
-    prose = without_code(text)
-    taken: list[tuple[int, int]] = []
-    findings = []
+    return [_finding(turn, *found) for found in forms(without_code(turn.reply.text))]
+
+
+def forms(text: str) -> list[tuple[str, int, int]]:
+    """(kind, start, end) of all that has such a form in a text, in its order."""
+    found: list[tuple[str, int, int]] = []
     for kind, search in _SEARCHES.items():
-        for start, end in search(prose):
-            if any(a < end and start < b for a, b in taken):
-                continue
-            taken.append((start, end))
-            findings.append(_finding(turn, kind, start, end))
-    return sorted(findings, key=lambda found: found.start)
+        for start, end in search(text):
+            if not any(a < end and start < b for _, a, b in found):
+                found.append((kind, start, end))
+    return sorted(found, key=lambda one: one[1])
 
 
 def _finding(turn: Turn, kind: str, start: int, end: int) -> Finding:

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
-from app.store import schema_0001, schema_0002, schema_0003, schema_0004, schema_0005
+from app.store import (
+    schema_0001,
+    schema_0002,
+    schema_0003,
+    schema_0004,
+    schema_0005,
+    schema_0006,
+)
 from app.store.connection import LogError
 
 STEPS = Migrations("log")
@@ -65,3 +72,8 @@ def _probes(db: Database) -> None:
 @STEPS(name="0005_cases")
 def _cases(db: Database) -> None:
     db.executescript(schema_0005.CASES)
+
+
+@STEPS(name="0006_upkeep")
+def _upkeep(db: Database) -> None:
+    db.executescript(schema_0006.UPKEEP)

@@ -13,6 +13,8 @@ from gradio.themes import Default
 from starlette.middleware import Middleware
 
 from app.compose import Application
+from app.logins import Logins
+from app.ui import exporting
 from app.ui.comparing import Comparing
 from app.ui.comparisons import Comparisons
 from app.ui.corpus import corpus_page
@@ -144,10 +146,11 @@ def launch(
     host: str,
     port: int,
     *,
+    logins: Logins | None = None,
     open_browser: bool = False,
     block: bool = True,
 ) -> None:
-    """Serves the page to this machine's browsers; until interrupted, if `block`."""
+    """Serves the page to who has a login, if there are any; until interrupted, if `block`."""
     theme = Default(
         primary_hue="teal", neutral_hue="slate",
         font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"],
@@ -173,7 +176,7 @@ def launch(
         head=f"<style>{text_of(*STYLES)}</style>",  # css= would put a prefix to every rule
         js=text_of("transcript.js"),
         app_kwargs={
-            "middleware": [Middleware(Guard, host), Middleware(Offline)],
-            "routes": routes(app.log),
+            "middleware": [Middleware(Guard, host, logins), Middleware(Offline)],
+            "routes": [*routes(app.log), *exporting.routes(app.log)],
         },
     )
