@@ -4,7 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from app.settings import Options
 from app.store.log import Log
 from app.store.rows import to_json
 from app.turn import BadMessage, Finished, Turns, clean_message
+from engine.attribution import Unmeasurable
 from engine.protocol import Info, PromptTooLong
 
 _ASKED = """
@@ -56,11 +57,18 @@ def read_questions(paths: Sequence[Path]) -> list[str]:
     return list(found)
 
 
-def ask_all(options: Options, paths: Sequence[Path], change: Callable[[Settings], Settings]) -> int:
+def ask_all(
+    options: Options,
+    paths: Sequence[Path],
+    change: Callable[[Settings], Settings],
+    *,
+    effects: bool = False,
+) -> int:
     """Asks every question that the log has no reply to yet, so that a broken run can go on.
 
-    A reply counts where model, passages and settings are the same. Prints what the detectors
-    found; the status is 1 if a reply failed.
+    A reply counts where model, passages and settings are the same. With `effects` it is measured
+    what the passages changed in each. Prints what the detectors found; the status is 1 if a reply
+    failed.
     """
     questions = read_questions(paths)
     with closing(open_application(options)) as application:
@@ -77,7 +85,11 @@ def ask_all(options: Options, paths: Sequence[Path], change: Callable[[Settings]
         tally = _Tally()
         try:
             for number, question in enumerate(left, 1):
-                tally.add(question, _reply(application.turns, question, settings))
+                finished = _reply(application.turns, question, settings)
+                tally.add(question, finished)
+                if effects and isinstance(finished, Finished) and not finished.unsaved:
+                    with suppress(Unmeasurable):  # a reply without text or passages
+                        application.effects.measure(finished.turn.id)
                 if watched:
                     print_status(question[:60], number, len(left))
         except KeyboardInterrupt:

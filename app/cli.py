@@ -130,6 +130,9 @@ def build_parser(options: Options) -> argparse.ArgumentParser:
         "batch", parents=[shared, writing], help="ask all questions of a file, each once"
     )
     many.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a question a line")
+    many.add_argument(
+        "--effects", action="store_true", help="measure what the passages changed, too"
+    )
     many.set_defaults(run=run_batch)
 
     again = commands.add_parser(
@@ -170,7 +173,8 @@ def run_ask(options: Options, flags: argparse.Namespace) -> int:
 
 
 def run_batch(options: Options, flags: argparse.Namespace) -> int:
-    return ask_all(options, flags.files, partial(_as_asked, flags))
+    change = partial(_as_asked, flags)
+    return ask_all(options, flags.files, change, effects=flags.effects)
 
 
 def _as_asked(flags: argparse.Namespace, settings: Settings) -> Settings:

@@ -59,6 +59,14 @@ def test_the_counts_are_those_of_the_log(terminal, tmp_path):
         assert f"{sum(kind in found for found in kinds)}  {kind}\n" in ran.out
 
 
+def test_effects_are_measured_if_asked_for(terminal, tmp_path):
+    file = write(tmp_path / "q.txt", "When was the harbour dug?")
+    terminal("batch", file, "--max-tokens", 4, "--effects")
+    with closing(Log(terminal.options.log)) as log:
+        (conversation,) = log.conversations()
+        assert log.attribution(log.turns(conversation.id)[0].id) is not None
+
+
 def test_an_interrupted_run_goes_on_where_it_was(terminal, tmp_path, monkeypatch):
     file = write(tmp_path / "q.txt", "One?", "Two?", "Three?")
 
