@@ -71,6 +71,11 @@ class Passages:
 
     # ----- looking
 
+    @property
+    def embedder(self) -> Embedder:
+        """What makes the keys that passages are found by."""
+        return self._embedder
+
     def search(self, query: str, k: int) -> Found:
         """The k passages that a reply to this query would begin with, and the candidates."""
         self._refresh()

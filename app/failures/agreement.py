@@ -6,7 +6,7 @@ With rare failures raw agreement is high whatever anybody does, and kappa is low
 neither is shown without the other and the four counts.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -74,10 +74,20 @@ def pairs_of(readings: Mapping[str, Mapping[str, frozenset[str]]]) -> list[Pair]
         shared = a.keys() & b.keys()
         if not shared:
             continue
-        labels = sorted({label for reply in shared for label in a[reply] | b[reply]})
-        any_failure = agreement_of((bool(a[reply]), bool(b[reply])) for reply in shared)
-        found.append(Pair(first, second, "", any_failure))
-        for label in labels:
-            said = ((label in a[reply], label in b[reply]) for reply in shared)
-            found.append(Pair(first, second, label, agreement_of(said)))
+        said_by = [_by_label(reader, shared) for reader in (a, b)]
+        for label in sorted(said_by[0].keys() | said_by[1].keys() | {""}):
+            x, y = (by.get(label, set()) for by in said_by)
+            both, either = len(x & y), len(x | y)
+            counts = Agreement(both, len(x) - both, len(y) - both, len(shared) - either)
+            found.append(Pair(first, second, label, counts))
+    return found
+
+
+def _by_label(read: Mapping[str, frozenset[str]], shared: Set[str]) -> dict[str, set[str]]:
+    """The shared replies by label, and with "" those that have any."""
+    found: dict[str, set[str]] = {}
+    for reply in shared:
+        for label in read[reply]:
+            found.setdefault(label, set()).add(reply)
+            found.setdefault("", set()).add(reply)
     return found

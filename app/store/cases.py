@@ -4,6 +4,7 @@ The table `cases` has one narrow row a case, kept by triggers (schema_0005.py), 
 is at worst one pass over it; texts are read only for the cases of a page.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -104,14 +105,16 @@ class Choices:
     annotators: tuple[str, ...]
 
 
+_FINDING_ID = re.compile(r"f[0-9]{1,18}")
 _ORDERS = {
     "written": "c.n",
-    "kind": "c.kind",
+    "kind": "+c.kind",  # an index by kind would be read out of order
     "severity": "c.severity",
     "status": "c.status",
     "source": "c.source",
     "annotator": "c.annotator",
-    "model": "(SELECT m.preset FROM ways w JOIN models m ON m.id = w.model_id WHERE w.id = c.way_id)",
+    "model": """(
+        SELECT m.preset FROM ways w JOIN models m ON m.id = w.model_id WHERE w.id = c.way_id)""",
 }
 _FINDINGS = """
 SELECT 'f' || f.id AS id, 'machine' AS source, f.kind, f.severity, f.status, f."start", f."end",
@@ -242,7 +245,7 @@ def _sought(filter: Filter, sort: Sort, descending: bool) -> tuple[str, dict[str
 
 def _load(db: Database, ids: Sequence[str]) -> list[Case]:
     """The cases of these ids that are there, in this order."""
-    findings = [int(id[1:]) for id in ids if id[:1] == "f" and id[1:].isdecimal()]
+    findings = [int(id[1:]) for id in ids if _FINDING_ID.fullmatch(id)]
     annotations = [id[1:] for id in ids if id[:1] == "a"]
     rows: dict[str, dict[str, Any]] = {}
     for sql, keys in ((_FINDINGS, findings), (_ANNOTATIONS, annotations)):

@@ -1,6 +1,6 @@
 """The numbers of the dashboard, counted in the narrow tables of schema_0005.
 
-Each is limited by the days, the model and the settings of a filter; its other fields do not count.
+Each is limited by the days and the model of a filter; its other fields do not count.
 """
 
 from collections import Counter
@@ -135,30 +135,32 @@ class Figures:
         with self._log.reading("reading the reviews") as db:
             limit, values = _within(filter, "p.batch_id")
             limited = "CROSS JOIN turns t ON t.id = r.turn_id CROSS JOIN replies p ON p.n = t.n"
+            marked: dict[tuple[str, str], list[str]] = {}
+            sql = "SELECT turn_id, annotator, label FROM annotations WHERE withdrawn IS NULL"
+            for turn, annotator, label in db.execute(sql):
+                marked.setdefault((turn, annotator), []).append(label)
             sql = f"""
-                SELECT r.turn_id, r.annotator, r.drawn, (
-                  SELECT group_concat(a.label, ' ') FROM annotations a
-                  WHERE a.turn_id = r.turn_id AND a.annotator = r.annotator AND a.withdrawn IS NULL)
-                FROM reviews r {limited if values else ""} WHERE r.state = 'done' AND {limit}
+                SELECT r.turn_id, r.annotator, r.drawn FROM reviews r {limited if values else ""}
+                WHERE r.state = 'done' AND {limit}
             """
             return [
-                Reading(turn, annotator, drawn, frozenset((labels or "").split()))
-                for turn, annotator, drawn, labels in db.execute(sql, values)
+                Reading(turn, annotator, drawn, frozenset(marked.get((turn, annotator), ())))
+                for turn, annotator, drawn in db.execute(sql, values)
             ]
 
     def gains(self, filter: Filter = ALL) -> Gains:
         with self._log.reading("reading what passages changed") as db:
-            limit, values = _within(filter, "+batch_id")
+            limit, values = _within(filter, "+batch_id")  # in the order of replies_gain
             sql = f"""
                 SELECT findings > 0, gain FROM replies
-                WHERE complete AND gain IS NOT NULL AND {limit}
+                WHERE gain IS NOT NULL AND complete AND {limit} ORDER BY gain
             """
             gains: tuple[list[float], list[float]] = ([], [])
             for flagged, gain in db.execute(sql, values):
                 gains[flagged].append(gain)
-            sql = f"SELECT count(*) FROM replies WHERE complete AND gain IS NULL AND {limit}"
-            unmeasured = db.execute(sql, values).fetchone()[0]
-            return Gains(tuple(sorted(gains[1])), tuple(sorted(gains[0])), unmeasured)
+            replies = sum(count for *_, count in _replies(db, filter))
+            clean, flagged = map(tuple, gains)
+            return Gains(flagged, clean, replies - len(flagged) - len(clean))
 
     def documents(self, filter: Filter = ALL, most: int = 12) -> Documents:
         with self._log.reading("counting the passages behind findings") as db:
@@ -173,7 +175,8 @@ class Figures:
             for id, shown, behind in first:
                 if behind:
                     sql = "SELECT title, source FROM shown_documents WHERE id = ?"
-                    found.append(Shown(*db.execute(sql, [id]).fetchone(), shown, behind))
+                    title, source = db.execute(sql, [id]).fetchone()
+                    found.append(Shown(title, source, shown, behind))
             shown, behind = (sum(row[i] for row in counted) for i in (1, 2))
             return Documents(tuple(found), shown, behind)
 

@@ -19,11 +19,13 @@ LONGEST = 400  # characters of any field of a filter
 _WORD = re.compile(r"\w+")
 _LIKE_SIGNS = re.compile(r"[%_\\]")
 _WAY = re.compile(r"(?P<off>off)|(?P<on>on)|k(?P<k>\d{1,6})|t(?P<t>\d{1,6}(?:\.\d{1,9})?)")
+_WORDS = """
+SELECT rowid FROM turns_fts WHERE turns_fts MATCH :words
+UNION ALL SELECT t.n FROM annotations a JOIN turns t ON t.id = a.turn_id
+WHERE a.withdrawn IS NULL AND a.note <> ''"""
 _BEHIND = """
-SELECT t.n FROM shown_documents d JOIN showings s ON s.document_id = d.id AND s.behind
-JOIN neighbours nb ON nb.id = s.neighbour_id JOIN chunks ch ON ch.id = nb.chunk_id
-JOIN turns t ON t.id = ch.turn_id WHERE d.title = :document
-"""
+SELECT s.n FROM shown_documents d JOIN showings s ON s.document_id = d.id AND s.behind
+WHERE d.title = :document"""
 
 
 class BadFilter(ValueError):
@@ -38,11 +40,12 @@ class Filter:
     name or the beginning of a fingerprint (8 signs at least). The log does not know which saved
     preset a turn was asked with, so `preset` names the settings themselves: "off" or "on" for
     retrieval, "k2" for two passages, "t0.7" for a temperature, several of them with spaces.
-    `text` are words of the message, the reply or a note, the last of which may be unfinished.
+    `text` are words of the message and the reply, or of a note on it; the last of them may be
+    unfinished.
     `since` and `until` are days (UTC) on which the reply was written, both included. `annotator`
     marked the failure or ruled on the finding. `severity` is 1 to 3 (info, warn and alert of a
-    finding). `drawn` limits cases to replies of which a review so drawn is done, `document` to findings in
-    replies where a document of this title was shown for a chunk that a finding lies in.
+    finding). `drawn` limits cases to replies of which a review so drawn is done, `document` to
+    findings in replies where a document of this title was shown for a chunk that one lies in.
     """
 
     kind: str = ""
@@ -114,7 +117,8 @@ ALL = Filter()
 
 def condition(filter: Filter) -> tuple[str, dict[str, Any]]:
     """What a row c of `cases` fulfils, as SQL with its parameters."""
-    terms, values = ["1"], dict(filter.given())
+    terms: list[str] = ["1"]
+    values: dict[str, Any] = dict(filter.given())
     if filter.kind:
         terms.append("(c.kind = :kind OR (c.kind > :kind || '.' AND c.kind < :kind || '/'))")
     for name in ("source", "status"):
@@ -136,13 +140,11 @@ def condition(filter: Filter) -> tuple[str, dict[str, Any]]:
     if filter.text:
         words = _WORD.findall(filter.text)
         values["words"] = " ".join(f'"{word}"' for word in words) + "*"
-        found = "SELECT rowid FROM turns_fts WHERE turns_fts MATCH :words"
         notes = []
         for i, word in enumerate(words):
             values[f"like{i}"] = "%" + _LIKE_SIGNS.sub(r"\\\g<0>", word) + "%"
-            notes.append(f"note LIKE :like{i} ESCAPE '\\'")
-        noted = f"SELECT 'a' || id FROM annotations WHERE note <> '' AND {' AND '.join(notes)}"
-        terms.append(f"(c.n IN ({found}) OR c.id IN ({noted}))")
+            notes.append(f"a.note LIKE :like{i} ESCAPE '\\'")
+        terms.append(f"c.n IN ({_WORDS} AND {' AND '.join(notes)})")
     if filter.drawn:
         read = "SELECT turn_id FROM reviews WHERE state = 'done' AND drawn = :drawn"
         terms.append(f"c.n IN (SELECT n FROM turns WHERE id IN ({read}))")

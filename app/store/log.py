@@ -15,6 +15,11 @@ from app.store.queries import Reader
 from engine.attribution import Attribution
 from engine.protocol import Reply
 
+_RUN = """
+INSERT INTO detector_runs (turn_id, detector, version, status, seconds, message)
+VALUES (:turn_id, :detector, :version, :status, :seconds, :message)
+"""  # written out: there are many a turn, and Table.insert looks at the schema each time
+
 
 class Log(Reader):
     """The log of one data folder. Any thread may read and write; writes wait for one another.
@@ -82,8 +87,8 @@ class Log(Reader):
             db.execute("DELETE FROM detector_runs WHERE turn_id = ?", [turn.id])
             created = now()
             for run in runs:
-                run_id = db.table("detector_runs").insert(rows.run_row(turn.id, run)).last_pk
-                assert isinstance(run_id, int)
+                run_id = db.execute(_RUN, rows.run_row(turn.id, run)).lastrowid
+                assert run_id is not None
                 db.table("findings").insert_all(
                     [rows.finding_row(turn.id, run_id, found, created) for found in run.findings]
                 )

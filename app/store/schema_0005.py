@@ -12,7 +12,7 @@ CREATE TABLE batches (                      -- a day and a model: replies are co
 ) STRICT;
 CREATE UNIQUE INDEX batches_each ON batches (day, model_id);
 
-CREATE TABLE ways (                         -- models, with settings that replies were asked for with
+CREATE TABLE ways (                         -- a model with settings that it was asked with
   id INTEGER PRIMARY KEY,
   model_id TEXT NOT NULL REFERENCES models (id),
   retrieve INTEGER NOT NULL,
@@ -30,6 +30,7 @@ CREATE TABLE replies (                      -- one a turn
   gain REAL                                 -- as attributions.gain
 ) STRICT;
 CREATE INDEX replies_day ON replies (batch_id, complete);
+CREATE INDEX replies_gain ON replies (gain, findings, batch_id, complete) WHERE gain IS NOT NULL;
 
 CREATE TABLE cases (                        -- findings, and annotations that stand
   id TEXT PRIMARY KEY,                      -- f or a, then the id of the finding or annotation
@@ -46,7 +47,6 @@ CREATE TABLE cases (                        -- findings, and annotations that st
 CREATE INDEX cases_written ON cases (n, place, id);
 CREATE INDEX cases_day ON cases (batch_id, source, severity);
 CREATE INDEX cases_kind ON cases (kind, source, status, way_id, batch_id);
-CREATE INDEX turns_place ON turns (id, n);  -- so that a turn's place is found without its texts
 
 CREATE TABLE shown_documents (              -- numbers for what neighbours.source and title name
   id INTEGER PRIMARY KEY,
@@ -59,9 +59,10 @@ CREATE TABLE showings (                     -- one a neighbour of a reply that i
   neighbour_id INTEGER PRIMARY KEY REFERENCES neighbours (id) ON DELETE CASCADE,
   document_id INTEGER NOT NULL,             -- as shown_documents.id
   batch_id INTEGER NOT NULL,                -- as batches.id
+  n INTEGER NOT NULL,                       -- as turns.n
   behind INTEGER NOT NULL                   -- 1: a finding lies in the chunk it was shown for
 ) STRICT;
-CREATE INDEX showings_document ON showings (document_id, batch_id, behind);
+CREATE INDEX showings_document ON showings (document_id, batch_id, behind, n);
 
 CREATE TABLE run_counts (                   -- of detector_runs
   batch_id INTEGER NOT NULL,                -- as batches.id
@@ -103,7 +104,7 @@ FROM annotations a JOIN turns t ON t.id = a.turn_id JOIN replies r ON r.n = t.n
 WHERE a.withdrawn IS NULL
 """
 _SHOWING = """
-SELECT nb.id, d.id, r.batch_id, 0
+SELECT nb.id, d.id, r.batch_id, r.n, 0
 FROM neighbours nb JOIN chunks c ON c.id = nb.chunk_id JOIN turns t ON t.id = c.turn_id
 JOIN replies r ON r.n = t.n AND r.complete
 JOIN shown_documents d ON d.source = nb.source AND d.title = nb.title
@@ -154,6 +155,11 @@ WHEN old.finish = 'running' AND new.finish = 'crashed' BEGIN
   UPDATE replies SET complete = 1 WHERE n = new.n;
   INSERT INTO showings {_SHOWING} WHERE t.id = new.id ON CONFLICT DO NOTHING;
 END;
+CREATE TRIGGER replies_restart AFTER UPDATE OF finish ON turns
+WHEN old.finish <> 'running' AND new.finish = 'running' BEGIN
+  DELETE FROM showings WHERE neighbour_id IN (
+    SELECT nb.id FROM chunks c JOIN neighbours nb ON nb.chunk_id = c.id WHERE c.turn_id = new.id);
+END;
 CREATE TRIGGER replies_move AFTER UPDATE OF created, model_id, retrieve, k, temperature ON turns
 WHEN (substr(old.created, 1, 10), old.model_id, old.retrieve, old.k, old.temperature)
 IS NOT (substr(new.created, 1, 10), new.model_id, new.retrieve, new.k, new.temperature) BEGIN
@@ -197,6 +203,11 @@ CREATE TRIGGER cases_lost AFTER DELETE ON findings BEGIN
   DELETE FROM cases WHERE id = 'f' || old.id;
   UPDATE replies SET findings = findings - 1
   WHERE n = (SELECT n FROM turns WHERE id = old.turn_id);
+  UPDATE showings SET behind = EXISTS (
+    SELECT 1 FROM neighbours nb JOIN chunks c ON c.id = nb.chunk_id
+    JOIN findings f ON f.turn_id = c.turn_id AND c."start" < f."end" AND c."end" > f."start"
+    WHERE nb.id = showings.neighbour_id)
+  WHERE behind AND neighbour_id IN ({_BEHIND.format(f="old")});
 END;
 CREATE TRIGGER cases_marked AFTER INSERT ON annotations BEGIN
   INSERT INTO cases {_ANNOTATION} AND a.id = new.id;

@@ -28,6 +28,11 @@ QUEUE = (
     "annotate.js",
 )
 PROBE = ("probe_plot.js", "probe_report.js", "probe_runs.js", "probe_word.js", "probe.js")
+BROWSE = (
+    "places.js", "browse_state.js", "browse_list.js", "browse_act.js", "browse_case.js",
+    "browse.js",
+)  # fmt: skip
+DASHBOARD = ("figures.js", "dashboard_plots.js", "dashboard_panels.js", "dashboard.js")
 Serve = Callable[[Any], dict[str, Any]]
 
 
@@ -39,8 +44,8 @@ def failures_page(app: Application) -> None:
         elem_id="failures", apply_default_css=False,
     )  # fmt: skip
     _view("queue", ("annotate.html",), QUEUE, annotating(app))
-    _view("browse", ("browse.html",), ("browse.js",), browsing(app))
-    _view("dashboard", ("dashboard.html",), ("dashboard.js",), charting(app))
+    _view("browse", ("browse.html",), BROWSE, browsing(app))
+    _view("dashboard", ("dashboard.html",), DASHBOARD, charting(app))
     _view("probe", ("probe.html",), PROBE, probing(app))
 
 
