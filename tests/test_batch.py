@@ -7,6 +7,7 @@ import pytest
 
 import app.batch
 from app.batch import NothingToAsk, read_questions
+from app.records import Settings
 from app.store.log import Log
 from app.turn import Turns
 from tests.terminal import Terminal
@@ -70,10 +71,10 @@ def test_effects_are_measured_if_asked_for(terminal, tmp_path):
 def test_an_interrupted_run_goes_on_where_it_was(terminal, tmp_path, monkeypatch):
     file = write(tmp_path / "q.txt", "One?", "Two?", "Three?")
 
-    def interrupt(turns: Turns, question: str, *rest: object):
+    def interrupt(turns: Turns, question: str, settings: Settings):
         if question == "Two?":
             raise KeyboardInterrupt
-        return real(turns, question, *rest)
+        return real(turns, question, settings)
 
     real = app.batch._reply
     monkeypatch.setattr(app.batch, "_reply", interrupt)

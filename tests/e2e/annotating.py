@@ -39,7 +39,7 @@ def reviews(desk: "Server", toy_turn: Callable[..., Turn]) -> Callable[..., str]
 def open_queue(page: Page) -> Page:
     """Goes to the queue as a person does, and is asked for a name."""
     page.get_by_role("link", name="Failures", exact=True).click()
-    expect(page.get_by_label("Your name")).to_be_focused()
+    expect(page.locator("#annotate-name")).to_be_focused()
     page.keyboard.type(" Ada  Lovelace")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="There is no reply to review yet")).to_be_visible()

@@ -96,7 +96,7 @@ def test_text_of_the_log_stays_text(queue: Page, desk: Server, review):
     assert reply_box(queue).evaluate("node => node.textContent") == text
     expect(queue.locator(f"{QUEUE} .message")).to_have_text(MARKUP)
     press(queue, "r", "n")
-    expect(queue.get_by_label("Note")).to_be_focused()
+    expect(queue.get_by_role("textbox", name="Note", exact=True)).to_be_focused()
     queue.keyboard.insert_text(MARKUP)
     press(queue, "Enter")
     expect(rows(queue, ".mine").locator(".note")).to_have_text(MARKUP)

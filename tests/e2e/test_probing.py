@@ -139,7 +139,12 @@ def test_progress_has_a_count_and_the_time_left(probe: Page, leaning: Leaning):
 
 
 def test_a_word_of_ones_own_message_is_changed(probe: Page, server: Server, toy_turn):
-    turn = toy_turn("The harbour was dug in 1411.", message=MARKUP, model=server.engine.info)
+    turn = toy_turn(
+        "The harbour was dug in 1411.",
+        conversation="probed",
+        message=MARKUP,
+        model=server.engine.info,
+    )
     server.log.save(turn)
     page = probe
     page.goto(f"{server.url}failures?view=probe&turn={turn.id}")
