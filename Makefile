@@ -11,7 +11,7 @@ chat: .venv/chat.stamp
 	$(RUN) app.py chat $(ARGS)
 
 test: .venv/dev.stamp
-	$(RUN) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(if $(FULL),-m "slow or not slow") $(ARGS)
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(FULL),-m "slow or not slow") $(ARGS)
 
 check: .venv/dev.stamp
 	$(RUN) -m ruff format --check .

@@ -31,20 +31,6 @@ if TYPE_CHECKING:  # jax must not be imported before pytest_configure has chosen
     from tests.terminal import Terminal
     from tests.toys import Toy
 
-# ----- how tests are shared out between workers
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a file stay together. Those in the browser make two halves, one for each of two
-    workers: the files of a half share a browser and a page, and starting them takes a while."""
-    driving = sorted({item.path.name for item in items if item.path.parent.name == "e2e"})
-    halves = {name: f"browser {2 * i // len(driving)}" for i, name in enumerate(driving)}
-    for item in items:
-        browser = item.path.parent.name == "e2e"
-        group = halves[item.path.name] if browser else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 # ----- turns (store, failures, page)
 
 
