@@ -9,6 +9,7 @@ or missing, so that useless and absent neighbours are in distribution too.
 import numpy as np
 
 from engine.retro import Passages
+from engine.training.mixture import Mixture
 from engine.training.step import Batch
 
 COPY, NONE = 0.75, 0.1  # chunks with one copy among their neighbours; with no neighbours
@@ -17,12 +18,14 @@ NOISE = 0.1  # the most tokens of a copy that are replaced, as a share
 
 
 def retrofit_batch(
-    tokens: np.ndarray, step: int, *, batch: int, chunks: int, chunk: int, k: int, seed: int
-) -> Batch:
+    tokens: np.ndarray, step: int, *,
+    batch: int, chunks: int, chunk: int, k: int, seed: int, mixture: Mixture | None = None,
+) -> Batch:  # fmt: skip
     """Next-token prediction on windows of `chunks` chunks with made neighbours for each chunk."""
     rng = np.random.default_rng((seed, step))
     M, T, R = chunk, chunks * chunk, 2 * chunk
-    starts = rng.integers(R, len(tokens) - T - 2 * R, batch)
+    mixture = mixture or Mixture.whole(len(tokens))
+    starts = mixture.positions(rng, batch, before=R, after=T + 2 * R)
     rows = np.stack([tokens[a : a + T + 1] for a in starts]).astype(np.int32)
     found = np.zeros((batch, chunks, k, R), np.int32)
     valid = np.ones((batch, chunks, k, R), bool)
