@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from engine.layers import MLP, Embedding, RelativeAttention, RMSNorm, distances
+from engine.layers import MLP, Embedding, Part, RelativeAttention, RMSNorm, distances, whole
 from engine.presets import Preset, Retrieval
 
 
@@ -64,9 +64,14 @@ class NeighbourEncoder(nnx.Module):
         self.norm = RMSNorm(s.width, p.norm_eps)
 
     def __call__(
-        self, e: jax.Array, valid: jax.Array, chunk: jax.Array, chunk_valid: jax.Array
+        self,
+        e: jax.Array,
+        valid: jax.Array,
+        chunk: jax.Array,
+        chunk_valid: jax.Array,
+        part: Part = whole,
     ) -> jax.Array:
         """Embedded neighbours e [B L K R D], the chunks' stream [B L M D'] -> [B L K R D]"""
         for block in self.blocks:
-            e = block(e, valid, chunk, chunk_valid)
+            e = part(block)(e, valid, chunk, chunk_valid)
         return self.norm(e)

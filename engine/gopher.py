@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from engine.layers import MLP, Embedding, RelativeAttention, RMSNorm
+from engine.layers import MLP, Embedding, Part, RelativeAttention, RMSNorm, whole
 from engine.presets import Preset
 
 # Called after the self-attention of layer i (from 0) with the stream x; returns the stream.
@@ -31,6 +31,17 @@ class Block(nnx.Module):
         self.norm2 = RMSNorm(p.width, p.norm_eps)
         self.mlp = MLP(p.width, p.ffw, out_scale=out, rngs=rngs)
 
+    def attend(self, x: jax.Array, mask: jax.Array) -> tuple[jax.Array, KeysValues]:
+        """The attention half of a full causal pass: x [B T D], mask [... T T]"""
+        y = self.norm1(x)
+        k, v = self.attention.keys_values(y)
+        r = self.attention.position_keys(np.arange(x.shape[1] - 1, -1, -1))
+        return x + self.attention(y, k, v, r, mask), (k, v)
+
+    def feed(self, x: jax.Array) -> jax.Array:
+        """The other half, x [... D]"""
+        return x + self.mlp(self.norm2(x))
+
 
 class Gopher(nnx.Module):
     """A Gopher of any preset. `between` lets RETRO act after a layer's self-attention."""
@@ -41,11 +52,16 @@ class Gopher(nnx.Module):
         self.norm = RMSNorm(p.width, p.norm_eps)
 
     def hidden(
-        self, tokens: jax.Array, valid: jax.Array | None = None, between: Between | None = None
+        self,
+        tokens: jax.Array,
+        valid: jax.Array | None = None,
+        between: Between | None = None,
+        part: Part = whole,
     ) -> tuple[jax.Array, tuple[KeysValues, ...]]:
         """The full causal pass: tokens [B T] -> normed stream [B T D], keys and values a layer.
 
-        `valid` [B T] is False at padding, which no token attends to.
+        `valid` [B T] is False at padding, which no token attends to. `part` wraps each half of a
+        layer; with `jax.checkpoint` their insides are computed anew in the backward pass.
         """
         T = tokens.shape[1]
         mask = jnp.tril(jnp.ones((T, T), bool))
@@ -54,14 +70,11 @@ class Gopher(nnx.Module):
         x = self.embedding(tokens)
         cache = []
         for i, block in enumerate(self.blocks):
-            y = block.norm1(x)
-            k, v = block.attention.keys_values(y)
-            r = block.attention.position_keys(np.arange(T - 1, -1, -1))
-            x = x + block.attention(y, k, v, r, mask)
+            x, pair = part(block.attend)(x, mask)
             if between is not None:
                 x = between(i, x)
-            x = x + block.mlp(block.norm2(x))
-            cache.append((k, v))
+            x = part(block.feed)(x)
+            cache.append(pair)
         return self.norm(x), tuple(cache)
 
     def __call__(self, tokens: jax.Array, valid: jax.Array | None = None) -> jax.Array:
@@ -108,7 +121,7 @@ class Gopher(nnx.Module):
             x = x + block.attention(y, k, v, r, mask)
             if between is not None:
                 x = between(i, x)
-            x = x + block.mlp(block.norm2(x))
+            x = block.feed(x)
             new.append((k, v))
         return self.norm(x), tuple(new)
 

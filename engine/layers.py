@@ -4,12 +4,22 @@ Axes: B batch, T tokens (queries Q, keys K), D width, N heads, H head width, W d
 Arithmetic runs in the type of the weights; norms and softmax in float32.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 MASKED = -1e9  # finite, so that a row with nothing to attend to stays finite
+
+Part = Callable[[Callable[..., Any]], Callable[..., Any]]  # wraps a part of a layer
+
+
+def whole(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Leaves a part of a layer as it is: what it computes is kept for the backward pass."""
+    return function
 
 
 class Linear(nnx.Module):

@@ -13,7 +13,7 @@ from flax import nnx
 
 from engine.encoder import NeighbourEncoder
 from engine.gopher import Gopher, KeysValues
-from engine.layers import RelativeAttention, RMSNorm, distances
+from engine.layers import Part, RelativeAttention, RMSNorm, distances, whole
 from engine.presets import Preset, Retrieval
 
 
@@ -149,21 +149,27 @@ class Retro(nnx.Module):
         shared = not hasattr(self.encoder, "embedding")
         return (self.decoder if shared else self.encoder).embedding(tokens)
 
-    def encode(self, x: jax.Array, valid: jax.Array, passages: Passages) -> jax.Array:
+    def encode(
+        self, x: jax.Array, valid: jax.Array, passages: Passages, part: Part = whole
+    ) -> jax.Array:
         """Chunks' stream x [B L M D] and their neighbours -> encoded neighbours [B L K R D']"""
-        return self.encoder(self._embed(passages.tokens), passages.valid, x, valid)
+        return self.encoder(self._embed(passages.tokens), passages.valid, x, valid, part)
 
     def hidden(
-        self, tokens: jax.Array, valid: jax.Array | None, passages: Passages | None
+        self,
+        tokens: jax.Array,
+        valid: jax.Array | None,
+        passages: Passages | None,
+        part: Part = whole,
     ) -> tuple[jax.Array, tuple[KeysValues, ...], Chunks | None]:
         """The full pass: tokens [B T] -> stream [B T D], cache, chunks (None where T < M).
 
-        `passages` holds neighbours for each of the T // M complete chunks.
+        `passages` holds neighbours for each of the T // M complete chunks; `part` as in Gopher.
         """
         B, T = tokens.shape
         M, L = self.chunk, T // self.chunk
         if L == 0:
-            return *self.decoder.hidden(tokens, valid), None
+            return *self.decoder.hidden(tokens, valid, None, part), None
         if passages is not None and passages.tokens.shape[:2] != (B, L):
             raise ValueError(
                 f"{B} sequences of {T} tokens have {L} chunks of {M} each, but the passages are "
@@ -177,12 +183,14 @@ class Retro(nnx.Module):
             if i == self.layers[0]:
                 rows = x[:, : L * M].reshape(B, L, M, -1)
                 if passages is not None:
-                    encoded = self.encode(rows, marks[:, : L * M].reshape(B, L, M), passages)
+                    shown = marks[:, : L * M].reshape(B, L, M)
+                    encoded = self.encode(rows, shown, passages, part)
             if passages is None or encoded is None or i not in self.layers:
                 return x
-            return x + self.cross[self.layers.index(i)].full(x, encoded, passages.valid)
+            cross = self.cross[self.layers.index(i)]
+            return x + part(cross.full)(x, encoded, passages.valid)
 
-        x, cache = self.decoder.hidden(tokens, valid, between)
+        x, cache = self.decoder.hidden(tokens, valid, between, part)
         assert rows is not None  # between has been called for every layer
         return x, cache, Chunks(rows, encoded)
 

@@ -21,6 +21,7 @@ DOORS = {  # the only modules, or folders of modules, that may import it
     "faiss": ("retrieval/index.py",),
     "sqlite_utils": ("retrieval/connection.py", "app/store/"),
     "sentencepiece": ("engine/tokenizer.py",),
+    "orbax": ("engine/training/checkpoints.py",),
 }
 NAMES_WITHOUT_MEANING = {
     "utils", "util", "common", "helpers", "helper", "types", "manager", "managers", "base", "misc",

@@ -3,7 +3,7 @@
 import json
 import random
 import signal
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +15,10 @@ from engine.checkpoint import build, flatten, graph_of, nest
 from engine.presets import Retrieval, preset
 from engine.tokenizer import EOS
 from engine.training.batches import plain_batch
+from engine.training.checkpoints import Checkpoints, TrainingError
 from engine.training.corpus import CorpusError, read_records, text_of
 from engine.training.grounded import UNANSWERED, Example, ask, made_examples, split_sentences
-from engine.training.loop import TrainingError, train
+from engine.training.loop import train
 from engine.training.neighbours import retrofit_batch
 from engine.training.start import NAME, copying_start
 from engine.training.step import Batch, Plan, compile_loss, compile_step, optimiser
@@ -119,7 +120,7 @@ def test_a_signal_ends_training_after_the_step_with_a_checkpoint(tmp_path):
     before = signal.getsignal(signal.SIGTERM)
     _, finished = train(graph_of(GOPHER), arrays_of(GOPHER), Plan(9, 1e-3, 1), batches, tmp_path)
     assert not finished
-    assert (tmp_path / "state.safetensors").exists()
+    assert Checkpoints(tmp_path, asdict(Plan(9, 1e-3, 1))).last == 2
     assert signal.getsignal(signal.SIGTERM) == before
 
 

@@ -1,9 +1,10 @@
 """The stages of training, each from files to files in one work directory.
 
-tokenizer -> pack, examples -> pretrain -> retrofit -> tune -> export. A stage that is stopped,
-or that runs into its time limit, goes on from its checkpoint when it is started again.
+tokenizer -> pack, examples (-> neighbours) -> pretrain -> retrofit -> tune -> export. A stage that
+is stopped, or that runs into its time limit, goes on from its checkpoint when it is started again.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -26,13 +27,19 @@ from engine.checkpoint import (
     shapes_of,
 )
 from engine.presets import preset
+from engine.sharding import MeshError, open_mesh
 from engine.tokenizer import Tokenizer, TokenizerError
 from engine.tokenizer import train as train_tokenizer
-from engine.training.batches import plain_batch, windows
+from engine.training.batches import in_parts, plain_batch, windows
+from engine.training.checkpoints import TrainingError
 from engine.training.corpus import CorpusError, sample_paragraphs
-from engine.training.loop import TrainingError, train
+from engine.training.flops import batch_flops
+from engine.training.loop import train
+from engine.training.metrics import Row
+from engine.training.mixture import Mixture, read_mixture
+from engine.training.neighbour_index import Progress, find_neighbours
 from engine.training.neighbours import retrofit_batch
-from engine.training.pack import pack
+from engine.training.pack import DOCUMENTS, MIXTURE, pack, read_documents
 from engine.training.recipe import (
     Recipe,
     RecipeError,
@@ -45,10 +52,11 @@ from engine.training.recipe import (
 from engine.training.start import copying_start
 from engine.training.step import Batch, Plan
 from engine.training.tune import GroundedBatches, Shape, WritePrompt
+from retrieval.protocol import Embedder
 
-EXPECTED = [CorpusError, RecipeError, TrainingError, CheckpointError, TokenizerError]
+EXPECTED = [CorpusError, RecipeError, TrainingError, MeshError, CheckpointError, TokenizerError]
 
-Report = Callable[[dict[str, float]], None]
+Report = Callable[[Row], None]
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,7 @@ class Workshop:
     corpus: Path
     work: Path
     write_prompt: WritePrompt
+    mesh: str | None = None  # as engine/sharding.py reads it
 
     def tokenizer(self) -> str:
         paths = [self.corpus / name for name in self.recipe.tokenizer]
@@ -69,8 +78,19 @@ class Workshop:
     def pack(self) -> str:
         texts = plain_texts(self.recipe, self.corpus)
         model = self._made("tokenizer.model", "tokenizer")
-        count = pack(texts, model, self.work / "tokens.bin", seed=self.recipe.seed)
+        weights = [source.weight for source in self.recipe.plain if source.weight]
+        count = pack(texts, model, self.work / "tokens.bin", seed=self.recipe.seed, weights=weights)
         return f"wrote {count:,} tokens"
+
+    def neighbours(self, embedder: Embedder, progress: Progress) -> str:
+        """The nearest chunks of other documents for every chunk of the packed tokens."""
+        tokens, documents = self._tokens(), read_documents(self._made(DOCUMENTS, "pack"))
+        count = find_neighbours(
+            tokens, documents, self.work, chunk=preset(self.recipe.preset).chunk,
+            k=self.recipe.neighbours, embedder=embedder, progress=progress,
+            decode=Tokenizer(self._made("tokenizer.model", "tokenizer")).decode,
+        )  # fmt: skip
+        return f"wrote {self.recipe.neighbours} neighbours for each of {count:,} chunks"
 
     def examples(self) -> str:
         found = grounded_examples(self.recipe, self.corpus)
@@ -81,11 +101,13 @@ class Workshop:
     def pretrain(self, seconds: float, report: Report) -> str:
         """Plain next-token prediction of the base."""
         recipe, stage = self.recipe, self.recipe.pretrain
-        p, tokens = preset(recipe.base), self._tokens()
+        p, tokens, mixture = preset(recipe.base), self._tokens(), self._mixture()
 
         def batches(step: int) -> Batch:
-            length = stage.chunks * p.chunk
-            return plain_batch(tokens, step, batch=stage.batch, length=length, seed=recipe.seed)
+            return plain_batch(
+                tokens, step, batch=stage.batch, length=stage.chunks * p.chunk, seed=recipe.seed,
+                mixture=mixture,
+            )  # fmt: skip
 
         arrays = flatten(nnx.state(build(p, recipe.seed), nnx.Param))
         return self._train("pretrain", recipe.base, arrays, stage, batches, seconds, report)
@@ -133,9 +155,11 @@ class Workshop:
             preset(self.recipe.preset).chunk,
             self.recipe.seed + 1,
         )
+        mixture = self._mixture()
         return lambda step: retrofit_batch(
-            tokens, step, batch=stage.batch, chunks=stage.chunks, chunk=M, k=1, seed=seed
-        )
+            tokens, step, batch=stage.batch, chunks=stage.chunks, chunk=M, k=1, seed=seed,
+            mixture=mixture,
+        )  # fmt: skip
 
     def export(self, stage: str, directory: Path, card: Mapping[str, Any]) -> str:
         """Writes a stage's weights as a weights directory, in bfloat16."""
@@ -149,19 +173,48 @@ class Workshop:
         batches: Callable[[int], Batch], seconds: float, report: Report,
         frozen: Callable[[str], bool] = lambda name: False,
     ) -> str:  # fmt: skip
-        plan = Plan(stage.steps, stage.rate, stage.warmup, compute=stage.compute)
+        plan = Plan(
+            stage.steps, stage.rate, stage.warmup, accumulate=stage.accumulate,
+            compute=stage.compute, rematerialise=stage.rematerialise,
+        )  # fmt: skip
+        tokenizer = self._made("tokenizer.model", "tokenizer").read_bytes()
+        made_of = {
+            "preset": p,
+            "tokenizer": hashlib.sha256(tokenizer).hexdigest(),
+            "batch": stage.batch,
+            "chunks": stage.chunks,
+            "seed": self.recipe.seed,
+        }
+
+        def parts(step: int) -> Batch:
+            return in_parts(batches(step), plan.accumulate)
+
+        def work(batch: Batch) -> float:
+            return batch_flops(preset(p), batch, frozen_base=name == "retrofit")
+
         directory = self.work / name
         trained, finished = train(
-            graph_of(preset(p)), arrays, plan, batches, directory, frozen=frozen,
-            seconds=seconds, report=report,
+            graph_of(preset(p)), arrays, plan, parts if plan.accumulate > 1 else batches,
+            directory, frozen=frozen, made_of=made_of, mesh=open_mesh(self.mesh),
+            seconds=seconds, slices=stage.slices, work=work, report=report,
         )  # fmt: skip
-        save_arrays(directory / "weights.safetensors", trained, {"preset": p})
+        path = directory / "weights.safetensors"
+        try:
+            save_arrays(path, trained, {"preset": p})
+        except OSError as error:
+            raise TrainingError(
+                f"cannot write {path}: {error.strerror}; the checkpoint beside it is kept: free "
+                "some space and start the stage again"
+            ) from None
         if finished:
             return f"{name}: finished after {stage.steps} steps, weights in {directory}"
         return f"{name}: stopped at the time limit; start it again to go on"
 
     def _tokens(self) -> np.ndarray:
         return np.memmap(self._made("tokens.bin", "pack"), np.uint16, "r")
+
+    def _mixture(self) -> Mixture:
+        return read_mixture(self.work / MIXTURE, len(self._tokens()))
 
     def _arrays(self, stage: str, p: str) -> dict[str, Any]:
         path = self._made(f"{stage}/weights.safetensors", stage)

@@ -4,28 +4,28 @@ A batch is a pure function of the step's number, so a run that was killed goes o
 batches, and the same losses, from its last checkpoint.
 """
 
-import json
 import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import load
+from jax.sharding import Mesh
 
-from engine.checkpoint import Arrays, save_arrays
+from engine.checkpoint import Arrays
+from engine.sharding import master_sharding, open_mesh, put_batch, state_shardings, weight_sharding
+from engine.training.checkpoints import Checkpoints, TrainingError
+from engine.training.flops import share_of_peak
+from engine.training.metrics import Row, add_row, go_on_after
 from engine.training.step import Batch, Plan, compile_step, optimiser
 
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says why and what is kept."""
+EVERY = 10  # steps a row
 
 
 def train(
@@ -36,56 +36,127 @@ def train(
     directory: Path,
     *,
     frozen: Callable[[str], bool] = lambda name: False,
+    made_of: Mapping[str, Any] | None = None,
+    mesh: Mesh | None = None,
     seconds: float = math.inf,
     save_every: float = 300.0,
     slices: int = 1,
-    report: Callable[[dict[str, float]], None] = lambda row: None,
+    work: Callable[[Batch], float] | None = None,
+    report: Callable[[Row], None] = lambda row: None,
 ) -> tuple[Arrays, bool]:
-    """Trains from `arrays`, or from the checkpoint in `directory` if there is one.
+    """Trains from `arrays`, or from the last checkpoint in `directory` if there is one.
 
-    Writes `state.safetensors` every `save_every` seconds and at the end, and a row every 10 steps
-    to `metrics.jsonl`. Returns all arrays and whether the plan was finished before `seconds` ran
-    out or the process was asked to end (SIGTERM, SIGINT).
+    Writes a checkpoint every `save_every` seconds and at the end, and a row every 10 steps to
+    `metrics.jsonl`. `made_of` says what the batches come from; the checkpoint of a run with
+    another plan or other batches is refused. `work` counts a batch's floating-point operations.
+    Returns all arrays and whether the plan was finished before `seconds` ran out or the process
+    was asked to end (SIGTERM, SIGINT).
     """
     directory.mkdir(parents=True, exist_ok=True)
-    kept = {k: jnp.asarray(v, jnp.float32) for k, v in arrays.items() if frozen(k)}
-    # copies, because a step donates them and the caller keeps its own
-    trained = {k: jnp.array(v, jnp.float32) for k, v in arrays.items() if not frozen(k)}
-    state = optimiser(plan).init(trained)
-    first = 0
-    checkpoint = directory / "state.safetensors"
-    if checkpoint.exists():
-        first, trained, state = _restore(checkpoint, plan, trained, state)
-    step = compile_step(graph, plan, slices)
-    start = saved = mark = time.monotonic()
-    done, tokens, row = first, 0, {}
-    with open(directory / "metrics.jsonl", "a") as log, asked_to_end() as ending:
-        for number in range(first, plan.steps):
-            batch = batches(number)
-            trained, state, metrics = step(trained, kept, state, batch)
-            tokens += int(np.prod(batch.tokens.shape))
-            done = number + 1
-            if done % 10 == 0 or done == plan.steps:
-                values = {k: round(float(v), 5) for k, v in metrics.items()}
-                now = time.monotonic()
-                row = {"step": done, **values, "tokens_per_second": round(tokens / (now - mark))}
-                row["seconds"] = round(now - start)
-                mark, tokens = now, 0
-                log.write(json.dumps(row) + "\n")
-                log.flush()
-                report(row)
-                if not math.isfinite(values["loss"]):
-                    raise TrainingError(
-                        f"the loss is {values['loss']} at step {done}; the last checkpoint in "
-                        f"{directory} is kept: lower --rate and start again from it"
-                    )
-            if time.monotonic() - saved > save_every:
-                _save(checkpoint, done, plan, trained, state)
-                saved = time.monotonic()
-            if time.monotonic() - start > seconds or ending.is_set():
-                break
-    _save(checkpoint, done, plan, trained, state)
+    mesh = open_mesh() if mesh is None else mesh
+    axis = int(plan.accumulate > 1)
+    kept, trained, state = lay_out(arrays, frozen, plan, mesh)
+    with closing(Checkpoints(directory, {**asdict(plan), **(made_of or {})})) as checkpoints:
+        expected = jax.tree.map(like, {"weights": trained, "optimiser": state})
+        found = checkpoints.restore(expected)
+        done = 0
+        if found is not None:
+            done, read = found
+            trained, state = read["weights"], read["optimiser"]
+        if done >= plan.steps:
+            return {**kept, **trained}, True
+        step = compile_step(graph, plan, slices, mesh)
+        begun = saved = time.monotonic()
+        meter = _Meter(mesh, work)
+        first = done
+        go_on_after(directory, first)
+        with asked_to_end() as ending:
+            while done < plan.steps:
+                batch = batches(done)
+                trained, state, metrics = step(trained, kept, state, put_batch(mesh, batch, axis))
+                done += 1
+                if done == first + 1:
+                    _finite(metrics, done, checkpoints)  # waits: compiling is not measured
+                    meter.restart()
+                else:
+                    meter.count(batch)
+                if done % EVERY == 0 or done == plan.steps:
+                    values = _finite(metrics, done, checkpoints)
+                    seconds_in = round(time.monotonic() - begun)
+                    row = {"step": done, **values, **meter.read(), "seconds": seconds_in}
+                    add_row(directory, row)
+                    report(row)
+                ends = time.monotonic() - begun > seconds or ending.is_set() or done == plan.steps
+                if ends or time.monotonic() - saved > save_every:
+                    _finite(metrics, done, checkpoints)
+                    checkpoints.save(done, {"weights": trained, "optimiser": state})
+                    saved = time.monotonic()
+                if ends:
+                    break
     return {**kept, **trained}, done >= plan.steps
+
+
+def lay_out(
+    arrays: Mapping[str, Any], frozen: Callable[[str], bool], plan: Plan, mesh: Mesh
+) -> tuple[Arrays, Arrays, Any]:
+    """What stays, what is trained and the optimiser's fresh state, each where it belongs."""
+    kept, trained = {}, {}
+    for name, array in arrays.items():
+        place = weight_sharding if frozen(name) else master_sharding
+        # copies, because a step donates what is trained and the caller keeps its own
+        copy = np.array(array, np.float32)
+        to = kept if frozen(name) else trained
+        to[name] = jax.device_put(copy, place(mesh, name, copy.shape))
+    init = optimiser(plan).init
+    shardings = state_shardings(mesh, jax.eval_shape(init, trained))
+    return kept, trained, jax.jit(init, out_shardings=shardings)(trained)
+
+
+def like(array: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
+
+
+def _finite(
+    metrics: Mapping[str, jax.Array], step: int, checkpoints: Checkpoints
+) -> dict[str, float]:
+    values = {name: round(float(value), 5) for name, value in metrics.items()}
+    if not all(map(math.isfinite, values.values())):
+        last = checkpoints.last
+        kept = "there is no checkpoint yet" if last is None else f"that of step {last} is kept"
+        raise TrainingError(
+            f"the loss is {values['loss']} and its gradient {values['norm']} at step {step}; "
+            f"{kept} in {checkpoints.directory}: start anew with a lower --rate and another --work"
+        )
+    return values
+
+
+class _Meter:
+    """Tokens and operations a second since the last row."""
+
+    def __init__(self, mesh: Mesh, work: Callable[[Batch], float] | None):
+        self._device, self._devices = mesh.devices.flat[0].device_kind, mesh.size
+        self._work = work
+        self.restart()
+
+    def restart(self) -> None:
+        self._since, self._tokens, self._flops = time.monotonic(), 0, 0.0
+
+    def count(self, batch: Batch) -> None:
+        self._tokens += int(np.prod(batch.tokens.shape))
+        if self._work is not None:
+            self._flops += self._work(batch)
+
+    def read(self) -> Row:
+        if not self._tokens:
+            return {}  # the first step after a start alone, which includes compiling
+        passed = time.monotonic() - self._since
+        row: Row = {"tokens_per_second": round(self._tokens / passed)}
+        if self._work is not None:
+            flops = self._flops / passed
+            row["flops"] = float(f"{flops:.4g}")
+            row["share_of_peak"] = share_of_peak(flops, self._device, self._devices)
+        self.restart()
+        return row
 
 
 @contextmanager
@@ -102,32 +173,3 @@ def asked_to_end() -> Iterator[threading.Event]:
     finally:
         for name, handler in zip(names, before, strict=True):
             signal.signal(name, handler)
-
-
-def _leaves(trained: Arrays, state: Any) -> dict[str, Any]:
-    flat, _ = jax.tree.flatten(state)
-    weights = {f"weights/{k}": v for k, v in trained.items()}
-    return weights | {f"optimiser/{i}": v for i, v in enumerate(flat)}
-
-
-def _save(path: Path, step: int, plan: Plan, trained: Arrays, state: Any) -> None:
-    metadata = {"step": str(step), "plan": json.dumps(asdict(plan))}
-    save_arrays(path, _leaves(trained, state), metadata)
-
-
-def _restore(path: Path, plan: Plan, trained: Arrays, state: Any) -> tuple[int, Arrays, Any]:
-    data = path.read_bytes()
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-    if json.loads(header["plan"]) != asdict(plan):
-        raise TrainingError(
-            f"{path} was made with the plan {header['plan']}, now it is "
-            f"{json.dumps(asdict(plan))}; use the same settings or another directory"
-        )
-    stored = load(data)
-    expected = _leaves(trained, state)
-    if {k: v.shape for k, v in stored.items()} != {k: tuple(v.shape) for k, v in expected.items()}:
-        raise TrainingError(f"{path} belongs to another model; use another directory")
-    _, tree = jax.tree.flatten(state)
-    leaves = [jnp.asarray(stored[f"optimiser/{i}"]) for i in range(tree.num_leaves)]
-    restored = {k: jnp.asarray(stored[f"weights/{k}"]) for k in trained}
-    return int(header["step"]), restored, jax.tree.unflatten(tree, leaves)

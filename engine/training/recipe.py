@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ class RecipeError(ValueError):
 class Source:
     """A file of a corpus. `characters` cuts documents; `made` questions are made from one of
     `every` documents; `repeat` is epochs; grounded records whose answer shares less than
-    `overlap` of its words with the passage are left out."""
+    `overlap` of its words with the passage are left out. `weight` is the share of what is read
+    that comes from here, beside the other sources' weights; without weights, all text counts
+    alike."""
 
     file: str
     characters: int = 1_000_000
@@ -28,13 +31,16 @@ class Source:
     every: int = 1
     repeat: int = 1
     overlap: float = 0.0
+    weight: float = 0.0
 
 
 @dataclass(frozen=True)
 class Stage:
     """How long and fast a stage trains: steps, peak rate, warm-up steps; `batch` sequences of
-    `chunks` chunks. In tuning, `in_context` shows every third batch its passage in the prompt
-    too, and `copies` makes every third step one of RETROfitting, with all weights."""
+    `chunks` chunks. A batch goes through the model in `accumulate` parts, and its logits in
+    `slices` of those; `compute` is "float32" or "bfloat16"; `rematerialise` saves memory for time.
+    In tuning, `in_context` shows every third batch its passage in the prompt too, and `copies`
+    makes every third step one of RETROfitting, with all weights."""
 
     steps: int
     rate: float
@@ -42,6 +48,9 @@ class Stage:
     batch: int
     chunks: int = 4
     compute: str = "float32"
+    accumulate: int = 1
+    slices: int = 1
+    rematerialise: bool = False
     in_context: bool = False
     copies: bool = False
 
@@ -61,6 +70,17 @@ class Recipe:
     pretrain: Stage
     retrofit: Stage
     tune: Stage
+    neighbours: int = 2  # that the stage `neighbours` finds for each chunk
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text to pack: the number of its source, and of the document that it was made from. Made
+    examples and repeats belong to their document, and questions to that of their passage."""
+
+    source: int
+    document: int
+    text: str
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -83,22 +103,28 @@ def read_recipe(path: Path) -> Recipe:
     for name in (recipe.preset, recipe.base):
         if name not in PRESETS:
             raise RecipeError(f"{path} names the preset {name!r}; there are {', '.join(PRESETS)}")
+    weights = [source.weight for source in recipe.plain]
+    if any(weights) and min(weights) <= 0:
+        raise RecipeError(f'{path}: give a "weight" over 0 to all sources of "plain", or to none')
     return recipe
 
 
-def plain_texts(recipe: Recipe, corpus: Path) -> Iterator[str]:
+def plain_texts(recipe: Recipe, corpus: Path) -> Iterator[Text]:
     """What the base model reads: documents, dialogues, and made examples as plain text."""
     rng = random.Random(recipe.seed)
-    for source in recipe.plain:
+    numbers: dict[object, int] = {}
+    for which, source in enumerate(recipe.plain):
         for _ in range(source.repeat):
             for number, record in enumerate(read_records(corpus / source.file)):
                 example = example_of(record)
+                name = record.get("context") or (source.file, number)
+                write = partial(Text, which, numbers.setdefault(name, len(numbers)))
                 if example is not None:
-                    yield as_text(example)
+                    yield write(as_text(example))
                     continue
-                yield text_of(record)[: source.characters]
+                yield write(text_of(record)[: source.characters])
                 if number % source.every == 0 and "text" in record:
-                    yield from map(as_text, made_examples(record, rng, source.made))
+                    yield from map(write, map(as_text, made_examples(record, rng, source.made)))
 
 
 def grounded_examples(recipe: Recipe, corpus: Path) -> list[Example]:

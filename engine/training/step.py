@@ -1,7 +1,8 @@
 """The loss and one optimiser step (Gopher, section 3.2; RETROfit: RETRO, section 4.2).
 
 Weights are flat dicts of float32 masters; the forward pass runs in `compute` precision. What is
-frozen is not differentiated, so RETROfitting leaves the base bit-identical and costs less.
+frozen is not differentiated, so RETROfitting leaves the base bit-identical and costs less. Softmax,
+norms and the loss are float32 in any precision (see engine/layers.py and `cross_entropy`).
 """
 
 from collections.abc import Callable
@@ -12,10 +13,13 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax.sharding import Mesh
 
 from engine.checkpoint import Arrays, nest
 from engine.gopher import Gopher
+from engine.layers import whole
 from engine.retro import Passages
+from engine.sharding import constrain, master_sharding, state_shardings, weight_sharding
 
 
 class Batch(NamedTuple):
@@ -41,34 +45,42 @@ class Plan:
     decay: float = 0.1
     accumulate: int = 1  # micro-batches a step
     compute: str = "float32"
+    rematerialise: bool = False  # keep the stream between parts of layers, not their insides
 
 
 def cross_entropy(
-    model: Any, batch: Batch, slices: int = 1
-) -> tuple[jax.Array, jax.Array]:  # fmt: skip
+    model: Any, batch: Batch, slices: int = 1, rematerialise: bool = False
+) -> tuple[jax.Array, jax.Array]:
     """Summed loss in nats and the summed weights of a batch.
 
-    The logits of one of `slices` parts of the batch exist at a time.
+    The logits of one of `slices` parts of the batch exist at a time. With `rematerialise` the
+    insides of each part of a layer are computed again in the backward pass.
     """
+    part = jax.checkpoint if rematerialise else whole
     if isinstance(model, Gopher):
-        x, read = model.hidden(batch.tokens, batch.valid)[0], model.embedding.read
+        x = model.hidden(batch.tokens, batch.valid, part=part)[0]
+        read = model.embedding.read
     else:
-        x = model.hidden(batch.tokens, batch.valid, batch.passages)[0]
+        x = model.hidden(batch.tokens, batch.valid, batch.passages, part)[0]
         read = model.decoder.embedding.read
 
     x = x[:, -batch.targets.shape[1] :]
 
-    def part(h: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.Array:
+    def total(h: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.Array:
         losses = optax.softmax_cross_entropy_with_integer_labels(read(h), targets)
         return jnp.sum(losses * weights)
 
     if slices == 1:
-        return part(x, batch.targets, batch.weights), jnp.sum(batch.weights)
+        return total(x, batch.targets, batch.weights), jnp.sum(batch.weights)
 
-    def add(total: jax.Array, piece: tuple) -> tuple[jax.Array, None]:
-        return total + jax.checkpoint(part)(*piece), None
+    def add(before: jax.Array, piece: tuple) -> tuple[jax.Array, None]:
+        return before + jax.checkpoint(total)(*piece), None
 
-    split = [a.reshape(slices, -1, *a.shape[1:]) for a in (x, batch.targets, batch.weights)]
+    # every slices-th sequence, so that where the batch is divided over devices each slice is too
+    split = [
+        a.reshape(-1, slices, *a.shape[1:]).swapaxes(0, 1)
+        for a in (x, batch.targets, batch.weights)
+    ]
     return jax.lax.scan(add, jnp.float32(0), tuple(split))[0], jnp.sum(batch.weights)
 
 
@@ -90,17 +102,24 @@ def optimiser(plan: Plan) -> optax.GradientTransformation:
 Step = Callable[[Arrays, Arrays, Any, Batch], tuple[Arrays, Any, dict[str, jax.Array]]]
 
 
-def compile_step(graph: nnx.GraphDef, plan: Plan, slices: int = 1) -> Step:
+def compile_step(
+    graph: nnx.GraphDef, plan: Plan, slices: int = 1, mesh: Mesh | None = None
+) -> Step:
     """(trained, frozen, optimiser state, batch) -> (trained, state, {"loss", "norm"}).
 
-    With plan.accumulate > 1 every array of the batch has a leading axis of micro-batches.
+    With plan.accumulate > 1 every array of the batch has a leading axis of micro-batches. On a
+    `mesh` of several devices masters, state and batch come and go as engine/sharding.py lays them
+    out; weights are cast first and then gathered from the masters, so that less is sent.
     """
     tx = optimiser(plan)
     dtype = jnp.dtype(plan.compute)
+    spread = mesh if mesh is not None and mesh.size > 1 else None
 
     def loss(trained: Arrays, frozen: Arrays, batch: Batch) -> tuple[jax.Array, jax.Array]:
         cast = {k: v.astype(dtype) for k, v in {**frozen, **trained}.items()}
-        return cross_entropy(nnx.merge(graph, nest(cast)), batch, slices)
+        if spread is not None:
+            cast = constrain(cast, spread, weight_sharding)
+        return cross_entropy(nnx.merge(graph, nest(cast)), batch, slices, plan.rematerialise)
 
     def gradients(trained: Arrays, frozen: Arrays, batch: Batch):
         return jax.value_and_grad(loss, has_aux=True)(trained, frozen, batch)
@@ -121,7 +140,11 @@ def compile_step(graph: nnx.GraphDef, plan: Plan, slices: int = 1) -> Step:
         grads = jax.tree.map(lambda g: g / weight, grads)
         updates, state = tx.update(grads, state, trained)
         metrics = {"loss": total / weight, "norm": optax.tree.norm(grads)}
-        return optax.apply_updates(trained, updates), state, metrics
+        moved: Any = optax.apply_updates(trained, updates)
+        if spread is not None:
+            moved = constrain(moved, spread, master_sharding)
+            state = jax.lax.with_sharding_constraint(state, state_shardings(spread, state))
+        return moved, state, metrics
 
     return jax.jit(step, donate_argnums=(0, 2))
 
