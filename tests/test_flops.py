@@ -40,6 +40,7 @@ def counted(p: Preset, given: Batch, frozen_base: bool) -> float:
     return lowered.cost_analysis()["flops"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("p", "targets", "frozen"), [(GOPHER, 64, False), (RETRO, T, False), (RETRO, T, True)],
     ids=["gopher", "retro", "retrofit"],

@@ -88,6 +88,7 @@ def gradients(rematerialise: bool):
     return jax.jit(jax.value_and_grad(loss))
 
 
+@pytest.mark.slow
 def test_rematerialisation_leaves_loss_and_gradients_as_they_are():
     (a, kept), (b, again) = (gradients(flag)(arrays()) for flag in (False, True))
     assert float(a) == pytest.approx(float(b), rel=1e-6)
@@ -95,6 +96,7 @@ def test_rematerialisation_leaves_loss_and_gradients_as_they_are():
         np.testing.assert_allclose(kept[name], again[name], atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_rematerialisation_keeps_a_quarter_between_forward_and_backward():
     """Counted as what the forward pass hands over: the compiler for the CPU keeps it all the same,
     those for GPU and TPU do not."""

@@ -58,6 +58,7 @@ def test_there_are_enough_articles_and_all_that_are_asked_for():
     assert {file_of(title) for title in QUESTIONS.values()} <= set(LIBRARY)
 
 
+@pytest.mark.slow
 def test_eight_of_ten_questions_bring_their_article_among_the_openings_of_a_third(minilm, tmp_path):
     """The ten articles among every third of the others, the first 64 words of each: all passages
     of the whole library take half a minute."""

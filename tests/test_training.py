@@ -131,6 +131,7 @@ def test_a_checkpoint_of_another_plan_is_refused(tmp_path):
         train(graph, start, Plan(3, 1e-3, 1), plain, tmp_path)
 
 
+@pytest.mark.slow
 def test_accumulated_micro_batches_equal_one_batch():
     batch = plain(0)
     parts = Batch(batch.tokens[:, None], batch.targets[:, None], batch.weights[:, None])

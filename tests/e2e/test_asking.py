@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from app.records import Preset, Settings
@@ -93,6 +94,7 @@ def test_shift_and_enter_make_a_new_line(page: Page):
     expect(page.locator("[data-testid=user]")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_new_page_starts_with_the_default_preset_and_another_fills_the_settings_in(
     visit: Callable[..., Page], server: Server
 ):

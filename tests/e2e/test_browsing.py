@@ -89,6 +89,7 @@ def test_filters_are_in_the_address_and_the_back_button_takes_them_away(page: Pa
     assert cases.count(MINE) == 62
 
 
+@pytest.mark.slow
 def test_search_by_keys_and_pages(page: Page):
     page.keyboard.press("]")
     expect(page.locator(".pager .place")).to_have_text("51 to 62 of 62")

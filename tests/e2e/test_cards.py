@@ -160,6 +160,7 @@ def test_what_cannot_be_measured_says_why_and_can_be_tried_again(
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_a_chunk_without_passages_says_why(page: Page):
     ask(page, "lost passages")
     expect(page.locator(".absence")).to_contain_text("the search failed (no index)")

@@ -110,6 +110,7 @@ def test_the_drawer_fits_a_phone(browser: Browser, compared: Page, visit: Callab
     context.close()
 
 
+@pytest.mark.slow
 def test_replies_that_are_the_same_are_said_to_be(page: Page):
     ask(page, "Who dug the harbour?")
     page.get_by_role("button", name="Compare the last reply with another").click()
@@ -122,6 +123,7 @@ def test_replies_that_are_the_same_are_said_to_be(page: Page):
     assert drawer(page).locator("mark").count() == 0
 
 
+@pytest.mark.slow
 def test_a_change_that_cannot_be_made_is_refused_in_the_drawer(page: Page):
     ask(page, "Who dug the harbour?")
     vary(page, "random")
@@ -143,6 +145,7 @@ def stopped_story(page: Page) -> str:
     return turn_of(page)
 
 
+@pytest.mark.slow
 def test_a_reply_to_compare_streams_and_is_stopped(page: Page, server: Server):
     turn = stopped_story(page)
     page.locator("#box textarea").fill("half a question")
@@ -157,6 +160,7 @@ def test_a_reply_to_compare_streams_and_is_stopped(page: Page, server: Server):
     expect(page.locator("#box textarea")).to_have_value("half a question")
 
 
+@pytest.mark.slow
 def test_closing_the_page_frees_the_engine_and_keeps_the_partial_reply(
     page: Page, server: Server, visit: Callable[..., Page]
 ):

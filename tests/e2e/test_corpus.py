@@ -183,6 +183,7 @@ def test_a_dropped_file_is_found_by_the_next_reply_and_removed_again(corpus, pas
     fill_filter(corpus, "")
 
 
+@pytest.mark.slow
 def test_an_upload_is_followed_through_a_reload_cancelled_resumed_and_discarded(
     corpus, passages, gate
 ):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.conftest import Server, ask, painted, turn_of, wait_until
@@ -22,6 +23,7 @@ def tab(page: Page, name: str) -> Locator:
     return page.locator(f"#inspector-{name}-tab")
 
 
+@pytest.mark.slow
 def test_the_help_lists_the_keys_and_gives_the_focus_back(inspected: Page):
     page, dialog = inspected, inspected.locator("dialog.keys")
     page.locator(".ribbon button").first.focus()
@@ -172,6 +174,7 @@ def test_brackets_move_between_chunks_but_not_while_typing(inspected: Page):
     page.locator("#box textarea").fill("")
 
 
+@pytest.mark.slow
 def test_an_earlier_reply_is_inspected_by_a_click(page: Page, server: Server):
     ask(page, "Who dug the harbour?")
     first = turn_of(page)
@@ -212,6 +215,7 @@ def test_markup_is_inert_and_exact_everywhere(page: Page):
     )
 
 
+@pytest.mark.slow
 def test_the_page_is_dark_where_the_system_is(
     browser: Browser, server: Server, visit: Callable[..., Page]
 ):
@@ -224,6 +228,7 @@ def test_the_page_is_dark_where_the_system_is(
     context.close()
 
 
+@pytest.mark.slow
 def test_a_phone_needs_no_sideways_scrolling(
     browser: Browser, server: Server, visit: Callable[..., Page]
 ):

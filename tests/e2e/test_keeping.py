@@ -44,6 +44,7 @@ def test_a_new_conversation_leaves_the_old_one_in_the_list(page: Page):
     expect(page.locator("[data-testid=user]")).to_have_text("A question about lanterns")
 
 
+@pytest.mark.slow
 def test_the_list_is_searched(page: Page):
     ask(page, "A question about windmills")
     page.locator("#new").click()
@@ -98,6 +99,7 @@ def test_a_conversation_is_renamed_by_keys_and_saved_to_a_file(page: Page, serve
             assert json.loads(text)["turns"][0]["turn"]["id"] == turn_of(page)
 
 
+@pytest.mark.slow
 def test_versions_of_an_earlier_reply_are_switched_with_what_follows(page: Page, server: Server):
     ask(page, "Who dug the harbour?")
     ask(page, "And who kept it?")
@@ -143,6 +145,7 @@ def test_an_address_without_its_conversation_says_so(visit: Callable[..., Page],
     page.close()
 
 
+@pytest.mark.slow
 def test_a_permalink_is_read_after_a_restart_while_the_model_loads(
     browser: Browser, visit: Callable[..., Page], tmp_path: Path
 ):

@@ -120,6 +120,7 @@ def test_a_run_is_cancelled_and_taken_up_by_the_next(probe: Page, leaning: Leani
     assert len(Probes(server.log).runs()) == 2
 
 
+@pytest.mark.slow
 def test_progress_has_a_count_and_the_time_left(probe: Page, leaning: Leaning):
     page = probe
     choose_one_family(page)
@@ -171,6 +172,7 @@ def test_a_word_of_ones_own_message_is_changed(probe: Page, server: Server, toy_
     server.log.delete_conversation(turn.conversation)
 
 
+@pytest.mark.slow
 def test_nothing_can_be_started_while_the_model_is_loading(
     probe: Page, server: Server, monkeypatch: pytest.MonkeyPatch
 ):

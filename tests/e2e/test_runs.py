@@ -93,6 +93,7 @@ def test_a_preset_is_made_changed_renamed_and_deleted(fresh: Page, server: Serve
     assert [p.name for p in server.log.presets()] == ["Warmer"]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_saved_is_said_beside_its_field_and_kept(fresh: Page, server: Server):
     page = fresh
     field(page, "temperature").fill("7")
@@ -143,6 +144,7 @@ def test_two_presets_are_compared_field_by_field(fresh: Page):
     assert differing.first.locator("td").all_text_contents() == ["1.5", "0.6", "differs"]
 
 
+@pytest.mark.slow
 def test_a_template_shows_its_prompt_token_by_token(fresh: Page, server: Server):
     page = fresh
     expect(page.locator(".warning")).to_be_hidden()
@@ -189,6 +191,7 @@ def test_markup_in_cards_names_templates_and_messages_is_text(fresh: Page):
     assert page.locator(".runs :is(img, script, b):not(.hint b)").count() == 0
 
 
+@pytest.mark.slow
 def test_the_card_is_there_before_the_model_and_the_prompt_comes_with_it(
     fresh: Page, server: Server, monkeypatch: pytest.MonkeyPatch
 ):
