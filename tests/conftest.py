@@ -17,9 +17,11 @@ from app.settings import Options
 from app.store.ids import new_id, now
 from engine.protocol import ChunkEvent, DoneEvent, Event, Info, Reply, Sampling, TokenEvent
 from retrieval.protocol import CHUNK, Neighbour
+from tests.filling import closed as closed
 from tests.filling import filled as filled
 from tests.filling import filled_log as filled_log
 from tests.filling import full_log as full_log
+from tests.filling import run as run
 
 if TYPE_CHECKING:  # jax must not be imported before pytest_configure has chosen its settings
     from app.compose import Application

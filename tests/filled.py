@@ -5,6 +5,9 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from app.failures.detectors import run_detectors
 from app.records import Annotation, Turn
@@ -16,6 +19,8 @@ from tests.test_effects import measured
 
 MAIL = "anna.smith@example.org"
 PHONE = "+44 20 7946 0958"
+VALUES = (MAIL, MAIL.upper(), PHONE)
+PARTS = ("smith", "anna.sm", "7946", "958")  # that stand nowhere else
 LOOP = "the sea is blue and calm " * 5
 REPLY = f"Fine 🌊 start. {LOOP}Write to {MAIL} about 1411."
 
@@ -90,3 +95,16 @@ def tables(log: Log) -> dict[str, list[tuple]]:
     """All rows of all tables."""
     names = asked(log, "SELECT name FROM sqlite_schema WHERE type = 'table'")
     return {name: asked(log, f'SELECT * FROM "{name}"') for (name,) in names}
+
+
+def change(log: Log, *sqls: str) -> None:
+    """Changes a log behind the program's back."""
+    with closing(sqlite3.connect(log.path)) as db, db:
+        for sql in sqls:
+            db.execute(sql)
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Somebody at a terminal types this."""
+    typed = SimpleNamespace(isatty=lambda: True, readline=lambda: text)
+    monkeypatch.setattr("sys.stdin", typed)

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import main
 from app.compose import lock
 from app.export import collect, to_json, transcript_of
 from app.markdown import to_markdown
 from app.records import DetectorRun, Finding, Turn
-from app.settings import Options
 from app.store.log import Log
 from tests.terminal import Ran
 from tests.test_effects import measured
@@ -21,23 +19,6 @@ Build = Callable[..., Turn]
 Run = Callable[..., Ran]
 
 FOUND = Finding("loop", 0, 3, "The", 3.5, 3.0, "warn", "Said often.")
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """`run("list")` is `python app.py log list` with the data directory of `log`."""
-    options = Options(tmp_path, tmp_path / "weights", tmp_path / "library")
-    monkeypatch.setattr("app.cli.read_environment", lambda: options)
-
-    def run(*words: object) -> Ran:
-        try:
-            status = main(["log", *map(str, words)])
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        printed = capsys.readouterr()
-        return Ran(status, printed.out, printed.err)
-
-    return run
 
 
 @pytest.fixture

@@ -21,60 +21,33 @@ from app.effects import Effects
 from app.exports.formats import export
 from app.failures.masking import MASK, Value
 from app.replay import NotReplayable, check_replayable
-from app.settings import ROOT, Options
+from app.settings import ROOT
 from app.store.filters import Filter
 from app.store.log import Log
 from app.store.masked import UNKNOWN
 from app.store.redaction import redact, redacted
 from app.store.soundness import check
 from engine.attribution import Unmeasurable
-from tests.filled import MAIL, PHONE, REPLY, Filled, asked, contents, tables
+from tests.filled import (
+    MAIL,
+    PARTS,
+    PHONE,
+    REPLY,
+    VALUES,
+    Filled,
+    asked,
+    contents,
+    tables,
+)
 from tests.terminal import Ran
 from tests.test_effects import measured
 
 Run = Callable[..., Ran]
-VALUES = (MAIL, MAIL.upper(), PHONE)
-PARTS = ("smith", "anna.sm", "7946", "958")  # that stand nowhere else
 
 
 @pytest.fixture
 def log(full_log: Log) -> Log:
     return full_log
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    options = Options(tmp_path, tmp_path / "weights", tmp_path / "library")
-    monkeypatch.setattr("app.cli.read_environment", lambda: options)
-
-    def run(*words: object) -> Ran:
-        try:
-            status = main(["log", *map(str, words)])
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        printed = capsys.readouterr()
-        return Ran(status, printed.out, printed.err)
-
-    return run
-
-
-@pytest.fixture
-def closed(log: Log) -> Log:
-    """The log as the commands find it: nobody has it open."""
-    log.close()
-    return log
-
-
-def change(log: Log, *sqls: str) -> None:
-    with closing(sqlite3.connect(log.path)) as db, db:
-        for sql in sqls:
-            db.execute(sql)
-
-
-def answer(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """Somebody at a terminal types this."""
-    typed = SimpleNamespace(isatty=lambda: True, readline=lambda: text)
-    monkeypatch.setattr("sys.stdin", typed)
 
 
 @pytest.fixture

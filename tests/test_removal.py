@@ -1,65 +1,24 @@
 """Conversations deleted for good: log delete; and what is asked before that."""
 
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from app.cli import main
 from app.logs.removal import age
-from app.settings import Options
 from app.store.log import Log
 from app.store.upkeep import going, moment
-from tests.filled import MAIL, PHONE, asked, contents, tables
+from tests.filled import PARTS, VALUES, answer, asked, contents, tables
 from tests.terminal import Ran
 
 Run = Callable[..., Ran]
-VALUES = (MAIL, MAIL.upper(), PHONE)
-PARTS = ("smith", "anna.sm", "7946", "958")  # that stand nowhere else
 
 
 @pytest.fixture
 def log(full_log: Log) -> Log:
     return full_log
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    options = Options(tmp_path, tmp_path / "weights", tmp_path / "library")
-    monkeypatch.setattr("app.cli.read_environment", lambda: options)
-
-    def run(*words: object) -> Ran:
-        try:
-            status = main(["log", *map(str, words)])
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        printed = capsys.readouterr()
-        return Ran(status, printed.out, printed.err)
-
-    return run
-
-
-@pytest.fixture
-def closed(log: Log) -> Log:
-    """The log as the commands find it: nobody has it open."""
-    log.close()
-    return log
-
-
-def change(log: Log, *sqls: str) -> None:
-    with closing(sqlite3.connect(log.path)) as db, db:
-        for sql in sqls:
-            db.execute(sql)
-
-
-def answer(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """Somebody at a terminal types this."""
-    typed = SimpleNamespace(isatty=lambda: True, readline=lambda: text)
-    monkeypatch.setattr("sys.stdin", typed)
 
 
 def test_a_conversation_goes_with_every_byte_of_it(closed: Log, run: Run):

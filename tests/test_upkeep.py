@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -10,60 +9,21 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.cli import main
 from app.compose import lock
 from app.export import collect, to_json
 from app.records import Turn
-from app.settings import Options
 from app.store.log import Log
 from app.store.soundness import check
 from app.store.upkeep import compact, size
-from tests.filled import MAIL, PHONE, Filled, contents, tables
+from tests.filled import Filled, change, contents, tables
 from tests.terminal import Ran
 
 Run = Callable[..., Ran]
-VALUES = (MAIL, MAIL.upper(), PHONE)
-PARTS = ("smith", "anna.sm", "7946", "958")  # that stand nowhere else
 
 
 @pytest.fixture
 def log(full_log: Log) -> Log:
     return full_log
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    options = Options(tmp_path, tmp_path / "weights", tmp_path / "library")
-    monkeypatch.setattr("app.cli.read_environment", lambda: options)
-
-    def run(*words: object) -> Ran:
-        try:
-            status = main(["log", *map(str, words)])
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        printed = capsys.readouterr()
-        return Ran(status, printed.out, printed.err)
-
-    return run
-
-
-@pytest.fixture
-def closed(log: Log) -> Log:
-    """The log as the commands find it: nobody has it open."""
-    log.close()
-    return log
-
-
-def change(log: Log, *sqls: str) -> None:
-    with closing(sqlite3.connect(log.path)) as db, db:
-        for sql in sqls:
-            db.execute(sql)
-
-
-def answer(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """Somebody at a terminal types this."""
-    typed = SimpleNamespace(isatty=lambda: True, readline=lambda: text)
-    monkeypatch.setattr("sys.stdin", typed)
 
 
 # ----- stats
