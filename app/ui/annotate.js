@@ -5,7 +5,7 @@ const whole = (value) => (/^\d{1,9}$/.test(value ?? "") ? Number(value) : null);
 // ----- who annotates
 
 const drawName = (asking) => {
-  const name = kept(NAME);
+  const name = kept(ANNOTATOR);
   const form = find(".who");
   form.hidden = !asking;
   form.querySelector(".cancel").hidden = !name;
@@ -17,7 +17,7 @@ const drawName = (asking) => {
 };
 const askName = () => {
   drawName(true);
-  find("#annotate-name").value = kept(NAME);
+  find("#annotate-name").value = kept(ANNOTATOR);
   find("#annotate-name").focus();
 };
 
@@ -32,7 +32,7 @@ const load = async (turn, focus = false) => {
   state.showing += 1;
   const { showing } = state;
   state.asked = turn;
-  if (!kept(NAME)) return askName();
+  if (!kept(ANNOTATOR)) return askName();
   setLoading(true);
   const answer = await send("open", { turn, blind: isBlind() });
   if (showing !== state.showing) return null; // another was asked for meanwhile
@@ -186,7 +186,7 @@ const begin = async () => {
     event.preventDefault();
     const name = find("#annotate-name").value.trim().replace(/\s+/g, " ");
     if (!name) return;
-    keep(NAME, name);
+    keep(ANNOTATOR, name);
     drawName(false);
     load(state.asked ?? "", true);
   });
@@ -211,7 +211,7 @@ const begin = async () => {
   watchList();
   watchPalette();
   watchKeys();
-  drawName(!kept(NAME));
+  drawName(!kept(ANNOTATOR));
   const asked = address().get("turn") ?? "";
   const answer = await ask("labels");
   if (!complain(answer)) {

@@ -1,6 +1,5 @@
 // The queue view: what it knows, one action after another, and taking back. view.js stands before
 // this file, and places.js; annotate.js, the last one, begins. Offsets are code points.
-const NAME = "retroscope-annotator";
 const BLIND = "retroscope-blind";
 const UNDOABLE = 100;
 const SEVERITIES = { 1: "slight", 2: "clear", 3: "grave" };
@@ -40,7 +39,7 @@ const complain = (answer) => {
   find(".annotate > .problem").textContent = answer.problem ?? "";
   return Boolean(answer.problem);
 };
-const send = (name, fields = {}) => ask(name, { annotator: kept(NAME), ...fields });
+const send = (name, fields = {}) => ask(name, { annotator: kept(ANNOTATOR), ...fields });
 const sendHere = (name, fields = {}) => send(name, { turn: state.reply.turn, ...fields });
 
 // One action after another, however fast the keys come. What was pressed for one reply is not done

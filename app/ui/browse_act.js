@@ -5,7 +5,7 @@ const undoable = []; // newest last: {steps}
 
 const remembered = () => {
   try {
-    return localStorage.getItem(NAME) ?? "";
+    return localStorage.getItem(ANNOTATOR) ?? "";
   } catch {
     return state.name ?? ""; // a browser may refuse to remember
   }
@@ -13,7 +13,7 @@ const remembered = () => {
 const remember = (name) => {
   state.name = name;
   try {
-    localStorage.setItem(NAME, name);
+    localStorage.setItem(ANNOTATOR, name);
   } catch {
     // it will be asked for again
   }

@@ -4,7 +4,6 @@ const FIELDS = [
   "kind", "source", "status", "severity", "model", "preset", "annotator", "text", "since", "until", "drawn", "document",
 ];
 const TYPING = 300; // milliseconds without a key before the list is asked for
-const NAME = "retroscope-annotator";
 const FORMATS = { jsonl: "JSONL", csv: "CSV", w3c: "W3C annotations", labelstudio: "Label Studio" };
 const DRAWN = {
   sample: "replies without a finding, drawn at random and read to the end",

@@ -13,8 +13,8 @@ from app.ui.uploading import LIMITS, Uploading
 from retrieval.manifest import DatabaseError
 
 SCRIPTS = (
-    "nodes.js", "corpus_server.js", "corpus_document.js", "corpus_list.js", "corpus_search.js",
-    "corpus_job.js", "corpus.js",
+    "nodes.js", "server.js", "corpus_words.js", "corpus_document.js", "corpus_list.js",
+    "corpus_search.js", "corpus_job.js", "corpus.js",
 )  # fmt: skip
 
 

@@ -52,7 +52,7 @@ def failures_page(app: Application) -> None:
 def _view(name: str, pages: Sequence[str], scripts: Sequence[str], asked: Sequence[Serve]) -> None:
     gr.HTML(
         None, html_template=text_of(*pages), apply_default_css=False,
-        js_on_load=text_of("nodes.js", "view.js", *scripts), elem_id=f"view-{name}",
+        js_on_load=text_of("nodes.js", "server.js", "view.js", *scripts), elem_id=f"view-{name}",
         elem_classes="failures-view", server_functions=[_served(ask) for ask in asked],
     )  # fmt: skip
 

@@ -1,20 +1,8 @@
-// What the views of the failures page share: beginning when first shown, asking the server, the
-// address, and leading to one another. nodes.js stands before this file. Everything from the log is
-// untrusted text, so nodes are built, never HTML strings.
+// What the views of the failures page share: beginning when first shown, the address, and leading to
+// one another. nodes.js and server.js stand before this file.
 const VIEW = element.closest("[id^='view-']").id.replace("view-", "");
-const UNREACHABLE = "Retroscope does not answer. Is it still running?";
-const find = (selector) => element.querySelector(selector);
+const ANNOTATOR = "retroscope-annotator"; // what this browser keeps the name under
 
-// What a function of the server answers; {problem} where it could not be reached.
-const ask = async (name, value = null) => {
-  try {
-    return await server[name](value);
-  } catch {
-    return { problem: UNREACHABLE };
-  }
-};
-
-const address = () => new URL(window.location.href).searchParams;
 const linkTo = (view, fields = {}) => {
   const url = new URL(window.location.href);
   url.search = "";

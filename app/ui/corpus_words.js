@@ -1,16 +1,5 @@
-// The corpus page: talking with the server. nodes.js stands before this file. Names of files,
-// titles and passages are untrusted text, so nodes are built, never HTML strings.
-const find = (selector) => element.querySelector(selector);
-const UNREACHABLE = "Retroscope does not answer. Is it still running?";
-
-// What a function of the server answers; {problem} where it could not be reached.
-const ask = async (name, value = null) => {
-  try {
-    return await server[name](value);
-  } catch {
-    return { problem: UNREACHABLE };
-  }
-};
+// The corpus page: what it says, its address, and the words for documents. nodes.js and server.js
+// stand before this file.
 
 // Says something to a screen reader that shows elsewhere on the page.
 const announce = (text) => {
@@ -22,7 +11,6 @@ const complain = (section, answer) => {
   return Boolean(answer.problem);
 };
 
-const address = () => new URL(window.location.href).searchParams;
 const setAddress = (fields) => {
   const url = new URL(window.location.href);
   for (const [name, value] of Object.entries(fields))
