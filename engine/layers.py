@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from engine.quant import look_up, multiply, read_out
+
 MASKED = -1e9  # finite, so that a row with nothing to attend to stays finite
 
 Part = Callable[[Callable[..., Any]], Callable[..., Any]]  # wraps a part of a layer
@@ -29,7 +31,7 @@ class Linear(nnx.Module):
         self.kernel = nnx.Param(scale * jax.random.normal(rngs.params(), (size_in, size_out)))
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return x @ self.kernel[...]
+        return multiply(x, self.kernel.get_value())
 
 
 class Embedding(nnx.Module):
@@ -39,11 +41,11 @@ class Embedding(nnx.Module):
         self.table = nnx.Param(0.02 * jax.random.normal(rngs.params(), (vocab, width)))
 
     def __call__(self, tokens: jax.Array) -> jax.Array:
-        return self.table[...][tokens]
+        return look_up(self.table.get_value(), tokens)
 
     def read(self, x: jax.Array) -> jax.Array:
         """The tied read-out: x [... D] -> logits float32 [... V]"""
-        return (x @ self.table[...].T).astype(jnp.float32)
+        return read_out(x, self.table.get_value()).astype(jnp.float32)
 
 
 class RMSNorm(nnx.Module):
@@ -129,7 +131,7 @@ class RelativeAttention(nnx.Module):
 
     def position_keys(self, distances: jax.Array | np.ndarray) -> jax.Array:
         """distances [W] -> W_R phi(d) [W N H]"""
-        phi = sinusoids(distances, self.width).astype(self.r.kernel.dtype)
+        phi = sinusoids(distances, self.width).astype(self.content_bias.dtype)
         return self._split(self.r(phi))
 
     def __call__(
