@@ -7,7 +7,6 @@ float32 sums.
 """
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -16,6 +15,7 @@ import numpy as np
 
 BLOCK = 32
 Bits = Literal[4, 8]
+_STATIC = {"static": True}  # of fields that are a part of the type where functions are compiled
 _TRIALS = np.linspace(0.85, 1.1, 11, dtype=np.float32)  # scales that an Int4 block tries
 
 
@@ -78,7 +78,7 @@ def dequantise(b: Blocks) -> np.ndarray:
     return wide.reshape(N, -1)[:, : b.columns]
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=("kernel",), meta_fields=())
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Rounded:
     """A quantised matrix as floats, [N K], for machines without the kernels."""
@@ -86,26 +86,22 @@ class Rounded:
     kernel: jax.Array
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=("values", "scales"),
-    meta_fields=("value_at", "scale_at", "rows", "columns", "bits"),
-)
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Packed:
     """A quantised matrix [N K] as the kernels read it: a part of two arrays shared by many.
 
-    `value_at` and `scale_at` say where it begins in `values` (uint8) and `scales` (uint16, the
-    bits of float16); engine/kernels/product.h describes the tiles.
+    It begins at byte `value_at` of `values` (uint8) and at number `scale_at` of `scales` (uint16,
+    the bits of float16); engine/kernels/product.h describes the tiles.
     """
 
     values: jax.Array
     scales: jax.Array
-    value_at: int = field(metadata={"unit": "bytes"})
-    scale_at: int
-    rows: int
-    columns: int
-    bits: int
+    value_at: int = field(metadata=_STATIC)
+    scale_at: int = field(metadata=_STATIC)
+    rows: int = field(metadata=_STATIC)
+    columns: int = field(metadata=_STATIC)
+    bits: int = field(metadata=_STATIC)
 
 
 def multiply(x: jax.Array, kernel: Any) -> jax.Array:

@@ -83,10 +83,9 @@ def build(include: Path) -> Path:
                      "-c", str(HERE / "handlers.cc"), "-o", str(objects[-1])]
                 )
             )  # fmt: skip
-        for job in jobs:
-            _finish(job)
+        _finish(jobs)
         made = work / path.name
-        _finish(_start([cxx, "-shared", "-o", str(made), *map(str, objects), "-pthread"]))
+        _finish([_start([cxx, "-shared", "-o", str(made), *map(str, objects), "-pthread"])])
         receipt = {"made_from": fingerprint(include), "sha256": _digest(made)}
         receipt_path().unlink(missing_ok=True)  # so that no reader pairs the old with the new
         os.replace(made, path)
@@ -112,14 +111,15 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _start(command: Sequence[str]) -> subprocess.Popen[str]:
+def _start(command: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def _finish(job: "subprocess.Popen[str]") -> None:
-    said, _ = job.communicate()
-    if job.returncode:
-        raise NoKernels(f"the C++ compiler failed ({job.args[0]}): {said.strip()[-800:]}")
+def _finish(jobs: Sequence[subprocess.Popen[str]]) -> None:
+    said = [job.communicate()[0] for job in jobs]
+    for job, words in zip(jobs, said, strict=True):
+        if job.returncode:
+            raise NoKernels(f"the C++ compiler failed: {words.strip()[-800:]}")
 
 
 if __name__ == "__main__":

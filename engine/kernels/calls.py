@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from engine.kernels.build import NoKernels, build
 from engine.kernels.memory import Memory
@@ -58,7 +59,7 @@ def look_up(tokens: jax.Array, w: Packed) -> jax.Array:
     )  # fmt: skip
 
 
-def rank(logits: jax.Array, temperature: jax.Array, count: jax.Array) -> Ranked:
+def rank(logits: jax.Array, temperature: ArrayLike, count: ArrayLike) -> Ranked:
     """The likeliest tokens of the first `count` rows of logits [B V]; the rest is undefined."""
     B, V = logits.shape
     K = min(LIKELIEST, V)
