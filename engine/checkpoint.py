@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from safetensors.numpy import save
 from engine.card import CheckpointError, read_card
 from engine.gopher import Gopher
 from engine.presets import Preset, preset
+from engine.quantised import BITS, floats_of, gather, shape_of, spread
 from engine.retro import Retro
 
 Arrays = dict[str, jax.Array]
 
 # Of a weights file; the library's own loader for numpy knows no bfloat16.
-_DTYPES = {"BF16": jnp.bfloat16, "F32": jnp.float32}
+_DTYPES = {"BF16": jnp.bfloat16, "F32": np.float32}
+_QUANTISED = {**_DTYPES, "F16": np.float16, "I8": np.int8, "U8": np.uint8}
 
 
 def build(p: Preset, seed: int = 0) -> Gopher | Retro:
@@ -36,12 +39,17 @@ def build(p: Preset, seed: int = 0) -> Gopher | Retro:
 
 def graph_of(p: Preset) -> nnx.GraphDef:
     """The static half of a model, without allocating its weights."""
-    return nnx.split(nnx.eval_shape(lambda: build(p)), nnx.Param)[0]
+    return _outline(p)[0]
 
 
 def shapes_of(p: Preset) -> dict[str, jax.ShapeDtypeStruct]:
     """Names and shapes of a preset's arrays, without allocating them."""
-    return flatten(nnx.state(nnx.eval_shape(lambda: build(p)), nnx.Param))
+    return flatten(_outline(p)[1])
+
+
+@cache  # tracing the initialisers takes a quarter of a second
+def _outline(p: Preset) -> tuple[nnx.GraphDef, nnx.State]:
+    return nnx.split(nnx.eval_shape(lambda: build(p)), nnx.Param)
 
 
 def flatten(state: nnx.State) -> dict[str, Any]:
@@ -91,16 +99,23 @@ def save_arrays(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, st
 def save_weights(
     directory: Path, name: str, arrays: Mapping[str, Any], tokenizer: Path, card: Mapping[str, Any]
 ) -> None:
-    """Writes a weights directory in bfloat16; `card` is kept beside what is measured here."""
+    """Writes a weights directory; `card` is kept beside what is measured here.
+
+    In bfloat16, or where card["numbers"] is "int8" or "int4" with quantised matrices.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    narrow = {k: jnp.asarray(v, jnp.bfloat16) for k, v in arrays.items()}
-    digest = save_arrays(directory / "weights.safetensors", narrow, {"preset": name})
+    bits = BITS.get(str(card.get("numbers")))
+    if bits is None:
+        written = {k: jnp.asarray(v, jnp.bfloat16) for k, v in arrays.items()}
+    else:
+        written = spread(arrays, bits)
+    digest = save_arrays(directory / "weights.safetensors", written, {"preset": name})
     model = tokenizer.read_bytes()
     write_file(directory / "tokenizer.model", model)
     described = {
         **card,
         "preset": name,
-        "parameters": sum(int(np.prod(v.shape)) for v in arrays.values()),
+        "parameters": sum(int(np.prod(shape_of(k, v))) for k, v in arrays.items()),
         "sha256": digest,
         "tokenizer_sha256": hashlib.sha256(model).hexdigest(),
     }
@@ -109,22 +124,34 @@ def save_weights(
 
 def load_weights(directory: Path, dtype: Any = jnp.float32) -> tuple[dict[str, Any], Arrays]:
     """A weights directory -> its card and arrays by name, every hash, name and shape checked."""
+    card, arrays = read_weights(directory)
+    return card, {k: jnp.asarray(floats_of(k, v), dtype) for k, v in arrays.items()}
+
+
+def read_weights(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same as they are on disk: quantised matrices as `engine.quant.Blocks`."""
     card = read_card(directory)
     path = directory / "weights.safetensors"
     data = _read_checked(path, card["sha256"])
     _read_checked(directory / "tokenizer.model", card["tokenizer_sha256"])
+    bits = BITS.get(str(card.get("numbers")))
+    dtypes = _QUANTISED if bits else _DTYPES
     try:
-        arrays = {
-            name: np.frombuffer(a["data"], _DTYPES[a["dtype"]]).reshape(a["shape"])
+        arrays: dict[str, Any] = {
+            name: np.frombuffer(a["data"], dtypes[a["dtype"]]).reshape(a["shape"])
             for name, a in deserialize(data)
         }
     except SafetensorError as error:
         raise CheckpointError(f"{path} is not a safetensors file: {error}") from None
     except KeyError as error:
-        known = ", ".join(_DTYPES)
+        known = ", ".join(dtypes)
         raise CheckpointError(f"{path} holds arrays of type {error}, expected {known}") from None
-    check_shapes(arrays, shapes_of(preset(card["preset"])), str(path))
-    return card, {k: jnp.asarray(v, dtype) for k, v in arrays.items()}
+    shapes = shapes_of(preset(card["preset"]))
+    if bits:
+        arrays = gather(arrays, shapes, bits)
+    found = {k: jax.ShapeDtypeStruct(shape_of(k, v), np.float32) for k, v in arrays.items()}
+    check_shapes(found, shapes, str(path))
+    return card, arrays
 
 
 def _read_checked(path: Path, expected: str) -> bytes:

@@ -14,11 +14,13 @@ from engine.checkpoint import (
     check_shapes,
     load_weights,
     read_card,
+    read_weights,
     save_arrays,
     save_weights,
     shapes_of,
 )
 from engine.presets import preset
+from engine.quantised import BITS, blocks_of, floats_of, is_matrix
 from tests.toys import random_arrays
 
 TINY = preset("tiny")
@@ -183,3 +185,31 @@ def test_an_array_that_does_not_fit_is_named(arrays, shapes, change: str, messag
 def test_a_long_list_of_misfits_is_cut(shapes):
     with pytest.raises(CheckpointError, match=r"is missing and \d+ more$"):
         check_shapes({}, shapes, "here")
+
+
+@pytest.mark.parametrize("numbers", ["int8", "int4"])
+def test_quantised_weights_come_back_as_they_were_quantised(
+    directory: Path, arrays, numbers: str, tmp_path: Path
+):
+    card = read_card(directory) | {"numbers": numbers}
+    save_weights(tmp_path / "q", "tiny", arrays, tmp_path / "given.model", card)
+    written, found = read_weights(tmp_path / "q")
+    assert written["parameters"] == read_card(directory)["parameters"]
+    for name, array in arrays.items():
+        expected = blocks_of(name, array, BITS[numbers]) if is_matrix(name) else array
+        np.testing.assert_array_equal(floats_of(name, found[name]), floats_of(name, expected), name)
+    assert load_weights(tmp_path / "q")[1].keys() == arrays.keys()
+
+
+def test_a_quantised_matrix_without_its_scales_is_refused_by_name(
+    directory: Path, arrays, tmp_path: Path
+):
+    numbers = {"numbers": "int8"}
+    save_weights(tmp_path / "q", "tiny", arrays, tmp_path / "given.model", numbers)
+    held = load_file(tmp_path / "q" / "weights.safetensors")
+    lost = held.pop("cross.0.attention.q.kernel.scales")
+    held["cross.0.attention.q.kernel.stray"] = lost
+    digest = save_arrays(tmp_path / "q" / "weights.safetensors", held, {})
+    with_card(tmp_path / "q", sha256=digest)
+    with pytest.raises(CheckpointError, match=r"q\.kernel is missing.*q\.kernel\.stray is unknown"):
+        read_weights(tmp_path / "q")

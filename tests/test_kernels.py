@@ -22,10 +22,11 @@ from engine.kernels.build import NoKernels
 from engine.kernels.memory import empty
 from engine.kernels.pack import Constants, lay_tiles, pack
 from engine.kernels.slots import KernelSlots, functions
-from engine.opening import SlowNumbers, open_slots, round_arrays
+from engine.opening import SlowNumbers, open_slots
 from engine.presets import preset
 from engine.protocol import Sampling
 from engine.quant import Bits, Packed, dequantise, quantise, round_blocks
+from engine.quantised import round_arrays
 from engine.sampling import draws_of
 from engine.sampling import rank as rank_row
 from engine.slots import Block, Draw, Step
@@ -50,8 +51,8 @@ def variant(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def packed(w: np.ndarray, bits: Bits) -> Packed:
-    values, scales = lay_tiles(quantise(w, bits))
-    return Packed(jnp.asarray(values), jnp.asarray(scales), 0, 0, *w.shape, bits)
+    (N, K), (values, scales) = w.shape, lay_tiles(quantise(w, bits))
+    return Packed(jnp.asarray(values), jnp.asarray(scales), 0, 0, N, K, bits)
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -99,7 +100,7 @@ def test_each_half_of_a_layer_is_that_of_the_definition(variant: str, bits: Bits
     run = functions(P, bits, 2)
     pool = flat["decoder.embedding.table"]
     constants = Constants(pool.values, pool.scales, plan, floats, *run["places"](nest(flat)))
-    model = nnx.merge(graph_of(P), nest(round_arrays(P, arrays, bits))).decoder
+    model = nnx.merge(graph_of(P), nest(round_arrays(arrays, bits))).decoder
     tokens = np.random.default_rng(2).integers(0, P.vocab, rows).astype(np.int32)
     table = np.ones((rows, 4), np.int32)
     table[:, 0], table[:, 2] = tokens, np.arange(rows)
@@ -124,7 +125,7 @@ def test_each_half_of_a_layer_is_that_of_the_definition(variant: str, bits: Bits
 def test_kernels_and_definition_write_the_same_tokens(bits: Bits):
     """As far as the float16 of the one's memory allows; near ties may fall either way."""
     arrays = random_arrays(P)
-    plain = PlainSlots(P, round_arrays(P, arrays, bits), 1)
+    plain = PlainSlots(P, round_arrays(arrays, bits), 1)
     kernels = KernelSlots(P, arrays, bits, 1)
     prompt = np.random.default_rng(3).integers(0, P.vocab, P.chunk - 1).astype(np.int32)
     block = Block(0, prompt, np.ones(len(prompt), bool))

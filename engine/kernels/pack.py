@@ -16,7 +16,8 @@ from engine.checkpoint import shapes_of
 from engine.kernels.build import NoKernels
 from engine.layers import distances
 from engine.presets import Preset
-from engine.quant import BLOCK, Bits, Blocks, Packed, quantise
+from engine.quant import BLOCK, Bits, Blocks, Packed
+from engine.quantised import blocks_of, by_row, is_matrix
 
 ROWS = 16  # of a tile
 TILE = 32  # keys in a tile of the cache
@@ -56,14 +57,12 @@ def pack(
     shapes = shapes_of(p)
     order = [*planned(p), *(name for name in shapes if is_matrix(name))]
     order = list(dict.fromkeys(order))  # each once, what decoding reads first
-    sizes = [_size(_by_row(name, shapes[name].shape), bits) for name in order]
+    sizes = [_size(by_row(name, shapes[name].shape), bits) for name in order]
     values = _aligned(sum(v for v, _ in sizes), np.uint8)
     scales = _aligned(sum(s for _, s in sizes), np.uint16)
     begins, value_at, scale_at = {}, 0, 0
     for name, (v, s) in zip(order, sizes, strict=True):
-        w = np.asarray(arrays[name], np.float32)
-        blocks = quantise(w if name.endswith(".table") else w.T, bits)
-        tiles, by = lay_tiles(blocks)
+        tiles, by = lay_tiles(blocks_of(name, arrays[name], bits))
         values[value_at : value_at + v], scales[scale_at : scale_at + s] = tiles, by
         begins[name] = (value_at, scale_at)
         value_at, scale_at = value_at + v, scale_at + s
@@ -71,8 +70,8 @@ def pack(
     weights: dict[str, Any] = {}
     for name, shape in shapes.items():
         if name in begins:
-            N, K = _by_row(name, shape.shape)
-            weights[name] = Packed(pool, by, *begins[name], N, K, bits)
+            (N, K), (value_at, scale_at) = by_row(name, shape.shape), begins[name]
+            weights[name] = Packed(pool, by, value_at, scale_at, N, K, bits)
         else:
             weights[name] = jnp.asarray(arrays[name], jnp.float32)
     plan = [
@@ -82,10 +81,6 @@ def pack(
     ]
     floats = np.concatenate([np.ravel(np.asarray(weights[name])) for name in _floats(p)])
     return weights, jnp.asarray(np.array(plan, np.int32)), jnp.asarray(floats)
-
-
-def is_matrix(name: str) -> bool:
-    return name.endswith((".kernel", "embedding.table"))
 
 
 def planned(p: Preset) -> Iterator[str]:
@@ -112,11 +107,6 @@ def _floats(p: Preset) -> Iterator[str]:
 def prefix(p: Preset) -> str:
     """Of the decoder's names."""
     return "decoder." if p.retrieval else ""
-
-
-def _by_row(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
-    """[N K] of a matrix; kernels are kept as [K N]."""
-    return (shape[0], shape[1]) if name.endswith(".table") else (shape[1], shape[0])
 
 
 def _size(shape: tuple[int, int], bits: int) -> tuple[int, int]:
