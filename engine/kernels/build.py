@@ -21,7 +21,7 @@ SOURCES = (
     "lanes.h", "product.h", "attention.h", "team.h", "decoder.h", "rank.h", "handlers.cc",
     "variant.cc",
 )  # fmt: skip
-FLAGS = ("-std=c++17", "-O3", "-fPIC", "-ffp-contract=off", "-fno-tree-reassoc", "-Wno-psabi")
+FLAGS = ("-std=c++17", "-O3", "-fPIC", "-ffp-contract=off", "-Wno-psabi")
 AVX2 = ("-mavx2", "-mfma", "-mf16c")
 AVX512 = (*AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni")
 VARIANTS = {"portable": (), "avx2": AVX2, "avx512": AVX512}

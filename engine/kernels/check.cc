@@ -38,7 +38,7 @@ static void check_product(int64_t M, int64_t N, int64_t K, int bits) {
   std::vector<float> space(Activations::bytes(M, K) / 4);
   Activations a(space.data(), M, K);
   for (int64_t i = 0; i < M; i++) quantise_row(x.data() + i * K, K, a, i);
-  Team team;
+  Team team(3);
   multiply(team, m, a, M, y.data(), N, After::add);
   std::vector<float> one(N);
   for (int64_t i = 0; i < M; i++) {
@@ -107,7 +107,7 @@ static void check_decoder(const Shape& s, const std::vector<int64_t>& cross_laye
       std::vector<Row> now(rows.begin() + first, rows.begin() + first + count);
       for (auto& row : now) row.slot = (int32_t)slot;
       std::vector<float> x(count * s.width);
-      Team team;
+      Team team(threads);
       std::thread helper([&] { if (threads > 1) team.help(); });
       Decoder decoder(s, constants, memory, encoded, now.data(), count, x.data(), team);
       decoder.run(0, 2 * s.layers);

@@ -18,8 +18,8 @@ template <class T> using Out = ffi::Result<T>;
 // A team whose helpers are threads of XLA's pool for as long as it lives.
 class Call {
  public:
-  explicit Call(ffi::ThreadPool& pool) : team(std::make_shared<Team>()) {
-    for (int64_t i = 1; i < pool.num_threads(); i++) pool.Schedule([t = team] { t->help(); });
+  explicit Call(ffi::ThreadPool& pool) : team(std::make_shared<Team>(std::max<int64_t>(1, pool.num_threads()))) {
+    for (int64_t i = 1; i < team->threads; i++) pool.Schedule([t = team] { t->help(); });
   }
   ~Call() { team->finish(); }
   std::shared_ptr<Team> team;

@@ -69,12 +69,12 @@ static inline void quantise_row(const float* x, int64_t columns, Activations& a,
 
 // One tile of W with ROWS rows of x from row m on -> y [ROWS 16].
 template <int BITS, int ROWS>
-static inline void tile(const uint8_t* w, const uint16_t* scales, const Activations& a, int64_t m, float* y);
+__attribute__((noinline)) static void tile(const uint8_t* w, const uint16_t* scales, const Activations& a, int64_t m, float* y);
 
 #if defined(__AVX512VNNI__)
 
 template <int BITS, int ROWS>
-static inline void tile(const uint8_t* w, const uint16_t* scales, const Activations& a, int64_t m, float* y) {
+__attribute__((noinline)) static void tile(const uint8_t* w, const uint16_t* scales, const Activations& a, int64_t m, float* y) {
   __m512 sums[ROWS];
   for (int r = 0; r < ROWS; r++) sums[r] = _mm512_setzero_ps();
   const __m512i low = _mm512_set1_epi8(15), sign = _mm512_set1_epi8(-128);
@@ -107,7 +107,7 @@ static inline void tile(const uint8_t* w, const uint16_t* scales, const Activati
 static inline __m256i four(const void* p) { int32_t v; memcpy(&v, p, 4); return _mm256_set1_epi32(v); }
 
 template <int BITS, int ROWS>
-static inline void tile(const uint8_t* w, const uint16_t* scales, const Activations& a, int64_t m, float* y) {
+__attribute__((noinline)) static void tile(const uint8_t* w, const uint16_t* scales, const Activations& a, int64_t m, float* y) {
   __m256 sums[ROWS][2];
   for (int r = 0; r < ROWS; r++) sums[r][0] = sums[r][1] = _mm256_setzero_ps();
   const __m256i ones = _mm256_set1_epi16(1), low = _mm256_set1_epi8(15);
@@ -118,6 +118,7 @@ static inline void tile(const uint8_t* w, const uint16_t* scales, const Activati
     for (int r = 0; r < ROWS; r++) dots[r][0] = dots[r][1] = _mm256_setzero_si256();
 #pragma GCC unroll 8
     for (int g = 0; g < BITS; g++) {
+      if constexpr (ROWS == 1) _mm_prefetch((const char*)(w + 64 * g + 2048), _MM_HINT_T0);
       const __m256i v[2] = {_mm256_loadu_si256((const __m256i*)(w + 64 * g)), _mm256_loadu_si256((const __m256i*)(w + 64 * g + 32))};
       __m256i even[2], odd[2];
       for (int p = 0; p < 2; p++) {
@@ -143,6 +144,8 @@ static inline void tile(const uint8_t* w, const uint16_t* scales, const Activati
             dots[r][p] = _mm256_add_epi32(dots[r][p], _mm256_madd_epi16(odd[p], z));
           }
         }
+        // adds now what the compiler would put by and add later, for want of registers in memory
+        asm("" : "+x"(dots[r][0]), "+x"(dots[r][1]));
       }
     }
     for (int p = 0; p < 2; p++) {
@@ -162,7 +165,7 @@ static inline void tile(const uint8_t* w, const uint16_t* scales, const Activati
 #else
 
 template <int BITS, int ROWS>
-static inline void tile(const uint8_t* w, const uint16_t* scales, const Activations& a, int64_t m, float* y) {
+__attribute__((noinline)) static void tile(const uint8_t* w, const uint16_t* scales, const Activations& a, int64_t m, float* y) {
   memset(y, 0, sizeof(float) * 16 * ROWS);
   for (int64_t b = 0; b < a.blocks; b++, w += 64 * BITS, scales += 16)
     for (int r = 0; r < ROWS; r++) {

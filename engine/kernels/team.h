@@ -12,6 +12,9 @@ namespace VARIANT {
 
 class Team {
  public:
+  explicit Team(int64_t threads = 1) : threads(threads) {}
+  const int64_t threads;  // those that may help, and the caller
+
   // f(piece) for every piece from 0 to pieces - 1; returns when all are done.
   template <class F>
   void run(int64_t pieces, const F& f) {
@@ -58,11 +61,13 @@ class Team {
   uint64_t phase_ = 0;
 };
 
-// y = W x for M rows, in pieces of about 64 KiB of weights.
+// y = W x for M rows. Every thread gets its share of the rows of W in long pieces, because each
+// new piece costs the time in which memory is fetched ahead of need.
 template <class Quantised>
 static void multiply(Team& team, const Matrix& w, const Quantised& a, int64_t M, float* y, int64_t stride, After after) {
-  const int64_t tiles = w.tiles(), bytes = tiles * w.tile_bytes() * (M > 4 ? M / 4 : 1);
-  const int64_t pieces = std::max<int64_t>(1, std::min(tiles, std::min<int64_t>(bytes >> 16, 4096)));
+  const int64_t tiles = w.tiles(), work = tiles * w.tile_bytes() * (M > 4 ? M / 4 : 1);
+  const int64_t rounds = std::max<int64_t>(1, work / team.threads >> 19);
+  const int64_t pieces = work >> 15 ? std::min(tiles, std::min<int64_t>(rounds, 1000) * team.threads) : 1;
   team.run(pieces, [&](int64_t i) {
     const int64_t first = tiles * i / pieces, last = tiles * (i + 1) / pieces;
     if (w.bits == 8) run_tiles<8>(w, a, M, y, stride, after, first, last);
