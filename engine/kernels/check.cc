@@ -125,7 +125,18 @@ static void check_decoder(const Shape& s, const std::vector<int64_t>& cross_laye
   require(decode({0, tokens / 3, tokens / 3 + 1, tokens}, s.slots - 1, 2) == expected, "blocks", tokens, s.width, s.bits);
 }
 
+static void check_halves() {
+  for (uint32_t bits = 0; bits < 65536; bits++) {
+    const float f = single((uint16_t)bits);
+    require(std::isnan(f) ? (bits & 0x7fff) > 0x7c00 : half(f) == bits, "a half", bits, 0, 0);
+  }
+  const float third = 1.f / 3, between = 1.f + 1.f / 2048, above = between + 1e-6f;
+  require(half(third) == 0x3555 && half(between) == 0x3c00 && half(above) == 0x3c01, "rounding", 0, 0, 0);
+  require(half(65519.f) == 0x7bff && half(65520.f) == 0x7c00 && half(-1e-8f) == 0x8000, "rounding", 1, 0, 0);
+}
+
 int main() {
+  check_halves();
   for (int bits : {4, 8})
     for (int64_t M : {1, 2, 5, 9})
       for (int64_t N : {1, 15, 16, 33})

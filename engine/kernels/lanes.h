@@ -26,20 +26,53 @@ static inline F8 fma(F8 a, F8 b, F8 c) {
 #endif
 }
 
-// float16 -> float32
+// float16 -> float32 and back, to the nearest, ties to even
+static inline float single(uint16_t bits) {
+#if defined(__F16C__)
+  return _cvtsh_ss(bits);
+#else
+  const uint32_t rest = (uint32_t)(bits & 0x7fff) << 13, scale = 0x77800000;  // 2^112
+  float f, by;
+  memcpy(&f, &rest, 4);
+  memcpy(&by, &scale, 4);
+  f *= by;
+  uint32_t whole;
+  memcpy(&whole, &f, 4);
+  if (rest >= 0x0f800000) whole = rest | 0x7f800000;  // infinite, or not a number
+  whole |= (uint32_t)(bits & 0x8000) << 16;
+  memcpy(&f, &whole, 4);
+  return f;
+#endif
+}
+static inline uint16_t half(float f) {
+#if defined(__F16C__)
+  return _cvtss_sh(f, 0);
+#else
+  uint32_t bits;
+  memcpy(&bits, &f, 4);
+  const uint32_t sign = bits >> 16 & 0x8000;
+  bits &= 0x7fffffff;
+  if (bits > 0x7f800000) return (uint16_t)(sign | 0x7e00);
+  if (bits >= 0x477ff000) return (uint16_t)(sign | 0x7c00);
+  if (bits < 0x38800000) {  // subnormal: adding 0.5 leaves its bits at the end
+    float size;
+    memcpy(&size, &bits, 4);
+    size += 0.5f;
+    memcpy(&bits, &size, 4);
+    return (uint16_t)(sign | (bits - 0x3f000000));
+  }
+  return (uint16_t)(sign | ((bits - 0x38000000 + 0xfff + (bits >> 13 & 1)) >> 13));
+#endif
+}
 static inline F8 load(const uint16_t* p) {
 #if defined(__F16C__)
   return (F8)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p));
 #else
   F8 v;
-  for (int i = 0; i < 8; i++) { _Float16 h; memcpy(&h, p + i, 2); v[i] = (float)h; }
+  for (int i = 0; i < 8; i++) v[i] = single(p[i]);
   return v;
 #endif
 }
-static inline uint16_t half(float f) {
-  _Float16 h = (_Float16)f; uint16_t bits; memcpy(&bits, &h, 2); return bits;
-}
-static inline float single(uint16_t bits) { _Float16 h; memcpy(&h, &bits, 2); return (float)h; }
 
 static inline F8 max(F8 a, F8 b) { return (F8)((I8)a & (a > b)) + (F8)((I8)b & ~(a > b)); }
 static inline float sum(F8 v) { return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7])); }

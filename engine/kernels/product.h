@@ -118,7 +118,7 @@ __attribute__((noinline)) static void tile(const uint8_t* w, const uint16_t* sca
     for (int r = 0; r < ROWS; r++) dots[r][0] = dots[r][1] = _mm256_setzero_si256();
 #pragma GCC unroll 8
     for (int g = 0; g < BITS; g++) {
-      if constexpr (ROWS == 1) _mm_prefetch((const char*)(w + 64 * g + 2048), _MM_HINT_T0);
+      _mm_prefetch((const char*)(w + 64 * g + 2048), _MM_HINT_T0);
       const __m256i v[2] = {_mm256_loadu_si256((const __m256i*)(w + 64 * g)), _mm256_loadu_si256((const __m256i*)(w + 64 * g + 32))};
       __m256i even[2], odd[2];
       for (int p = 0; p < 2; p++) {
