@@ -6,8 +6,8 @@ whole numbers; both forms a matrix can take in a model give the same result up t
 float32 sums.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,6 @@ import numpy as np
 
 BLOCK = 32
 Bits = Literal[4, 8]
-_STATIC = {"static": True}  # of fields that are a part of the type where functions are compiled
 _TRIALS = np.linspace(0.85, 1.1, 11, dtype=np.float32)  # scales that an Int4 block tries
 
 
@@ -78,61 +77,45 @@ def dequantise(b: Blocks) -> np.ndarray:
     return wide.reshape(N, -1)[:, : b.columns]
 
 
+class Matrix(Protocol):
+    """A quantised matrix [N K] in a model: a pytree in the place of an array."""
+
+    def multiply(self, x: jax.Array) -> jax.Array:
+        """x [... K] -> [... N]"""
+        ...
+
+    def look_up(self, rows: jax.Array) -> jax.Array:
+        """rows [...] -> [... K]"""
+        ...
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Rounded:
-    """A quantised matrix as floats, [N K], for machines without the kernels."""
+    """A quantised matrix as floats, for machines without the kernels."""
 
-    kernel: jax.Array
+    kernel: jax.Array  # [N K]
 
+    def multiply(self, x: jax.Array) -> jax.Array:
+        return round_blocks(x) @ self.kernel.T
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Packed:
-    """A quantised matrix [N K] as the kernels read it: a part of two arrays shared by many.
-
-    It begins at byte `value_at` of `values` (uint8) and at number `scale_at` of `scales` (uint16,
-    the bits of float16); engine/kernels/product.h describes the tiles.
-    """
-
-    values: jax.Array
-    scales: jax.Array
-    value_at: int = field(metadata=_STATIC)
-    scale_at: int = field(metadata=_STATIC)
-    rows: int = field(metadata=_STATIC)
-    columns: int = field(metadata=_STATIC)
-    bits: int = field(metadata=_STATIC)
+    def look_up(self, rows: jax.Array) -> jax.Array:
+        return self.kernel[rows]
 
 
-def multiply(x: jax.Array, kernel: Any) -> jax.Array:
-    """x [... K] by an array [K N], or a quantised matrix [N K] -> [... N]"""
-    match kernel:
-        case Packed():
-            from engine.kernels.calls import product
-
-            return product(x, kernel)
-        case Rounded():
-            return round_blocks(x) @ kernel.kernel.T
-        case _:
-            return x @ kernel
+def multiply(x: jax.Array, kernel: jax.Array | Matrix) -> jax.Array:
+    """x [... K] by an array [K N] or a quantised matrix [N K] -> [... N]"""
+    return x @ kernel if isinstance(kernel, jax.Array | np.ndarray) else kernel.multiply(x)
 
 
-def read_out(x: jax.Array, table: Any) -> jax.Array:
-    """x [... K] by a table [N K] of any kind -> [... N]"""
-    return multiply(x, table if isinstance(table, Packed | Rounded) else table.T)
+def read_out(x: jax.Array, table: jax.Array | Matrix) -> jax.Array:
+    """x [... K] by a table [N K] -> [... N]"""
+    return x @ table.T if isinstance(table, jax.Array | np.ndarray) else table.multiply(x)
 
 
-def look_up(table: Any, tokens: jax.Array) -> jax.Array:
-    """Rows of a table [N K] of any kind: tokens [...] -> [... K]"""
-    match table:
-        case Packed():
-            from engine.kernels.calls import look_up as rows
-
-            return rows(tokens, table)
-        case Rounded():
-            return table.kernel[tokens]
-        case _:
-            return table[tokens]
+def look_up(table: jax.Array | Matrix, rows: jax.Array) -> jax.Array:
+    """Rows of a table [N K]: rows [...] -> [... K]"""
+    return table[rows] if isinstance(table, jax.Array | np.ndarray) else table.look_up(rows)
 
 
 def round_blocks(x: jax.Array) -> jax.Array:

@@ -19,13 +19,14 @@ from engine.checkpoint import graph_of, nest
 from engine.decode import PlainSlots
 from engine.kernels import build, calls
 from engine.kernels.build import NoKernels
-from engine.kernels.memory import empty
-from engine.kernels.pack import Constants, lay_tiles, pack
+from engine.kernels.calls import Packed
+from engine.kernels.memory import Constants, empty
+from engine.kernels.pack import lay_tiles, pack
 from engine.kernels.slots import KernelSlots, functions
 from engine.opening import SlowNumbers, open_slots
 from engine.presets import preset
 from engine.protocol import Sampling
-from engine.quant import Bits, Packed, dequantise, quantise, round_blocks
+from engine.quant import Bits, dequantise, look_up, multiply, quantise, round_blocks
 from engine.quantised import round_arrays
 from engine.sampling import draws_of
 from engine.sampling import rank as rank_row
@@ -63,7 +64,7 @@ def test_a_product_is_that_of_the_rounded_numbers(variant: str, bits: Bits, shap
     w = rng.standard_normal((N, K)).astype(np.float32)
     x = jnp.asarray(rng.standard_normal((M, K)), jnp.float32)
     expected = np.asarray(round_blocks(x)) @ dequantise(quantise(w, bits)).T
-    found = jax.jit(calls.product)(x, packed(w, bits))
+    found = jax.jit(multiply)(x, packed(w, bits))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -71,7 +72,7 @@ def test_a_product_is_that_of_the_rounded_numbers(variant: str, bits: Bits, shap
 def test_rows_of_a_table_are_read_as_they_were_written(variant: str, bits: Bits):
     w = np.random.default_rng(0).standard_normal((37, 50)).astype(np.float32)
     tokens = jnp.array([[0, 36], [15, 16]])
-    found = jax.jit(calls.look_up)(tokens, packed(w, bits))
+    found = jax.jit(look_up)(packed(w, bits), tokens)
     np.testing.assert_array_equal(found, dequantise(quantise(w, bits))[np.asarray(tokens)])
 
 

@@ -1,6 +1,7 @@
 """The kernels as functions of JAX arrays."""
 
 import ctypes
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -10,12 +11,11 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from engine.kernels.build import NoKernels, build
-from engine.kernels.memory import Memory
-from engine.kernels.pack import Constants
+from engine.kernels.memory import Constants, Memory
 from engine.presets import Preset
-from engine.quant import Packed
 from engine.sampling import LIKELIEST, Ranked
 
+_STATIC = {"static": True}  # of fields that are a part of the type where functions are compiled
 HANDLERS = ("product", "look_up", "rank", "decode")
 
 
@@ -41,22 +41,42 @@ def register(library: ctypes.CDLL, name: str) -> None:
         jax.ffi.register_ffi_target(f"retroscope_{handler}_{name}", capsule, platform="cpu")
 
 
-def product(x: jax.Array, w: Packed) -> jax.Array:
-    """x float32 [... K] -> [... N]"""
-    shape = jax.ShapeDtypeStruct((*x.shape[:-1], w.rows), jnp.float32)
-    return jax.ffi.ffi_call(f"retroscope_product_{variant()}", shape)(
-        x, w.values, w.scales, value_at=np.int64(w.value_at), scale_at=np.int64(w.scale_at),
-        bits=np.int64(w.bits),
-    )  # fmt: skip
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Packed:
+    """A quantised matrix [N K] as the kernels read it: a part of two arrays shared by many.
 
+    It begins at byte `value_at` of `values` (uint8) and at number `scale_at` of `scales` (uint16,
+    the bits of float16); engine/kernels/product.h describes the tiles.
+    """
 
-def look_up(tokens: jax.Array, w: Packed) -> jax.Array:
-    """tokens int32 [...] -> float32 [... K]"""
-    shape = jax.ShapeDtypeStruct((*tokens.shape, w.columns), jnp.float32)
-    return jax.ffi.ffi_call(f"retroscope_look_up_{variant()}", shape)(
-        jnp.asarray(tokens, jnp.int32), w.values, w.scales, value_at=np.int64(w.value_at),
-        scale_at=np.int64(w.scale_at), bits=np.int64(w.bits), rows=np.int64(w.rows),
-    )  # fmt: skip
+    values: jax.Array
+    scales: jax.Array
+    value_at: int = field(metadata=_STATIC)
+    scale_at: int = field(metadata=_STATIC)
+    rows: int = field(metadata=_STATIC)
+    columns: int = field(metadata=_STATIC)
+    bits: int = field(metadata=_STATIC)
+
+    def multiply(self, x: jax.Array) -> jax.Array:
+        """See `engine.quant.Matrix`; x is rounded to 8 bits by blocks."""
+        shape = jax.ShapeDtypeStruct((*x.shape[:-1], self.rows), jnp.float32)
+        call = jax.ffi.ffi_call(f"retroscope_product_{variant()}", shape)
+        return call(x, self.values, self.scales, **self._place())
+
+    def look_up(self, rows: jax.Array) -> jax.Array:
+        """See `engine.quant.Matrix`."""
+        shape = jax.ShapeDtypeStruct((*rows.shape, self.columns), jnp.float32)
+        call = jax.ffi.ffi_call(f"retroscope_look_up_{variant()}", shape)
+        ids, most = jnp.asarray(rows, jnp.int32), np.int64(self.rows)
+        return call(ids, self.values, self.scales, **self._place(), rows=most)
+
+    def _place(self) -> dict[str, np.int64]:
+        return {
+            "value_at": np.int64(self.value_at),
+            "scale_at": np.int64(self.scale_at),
+            "bits": np.int64(self.bits),
+        }
 
 
 def rank(logits: jax.Array, temperature: ArrayLike, count: ArrayLike) -> Ranked:

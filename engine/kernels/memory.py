@@ -1,4 +1,8 @@
-"""What the kernels remember of several sequences. Axes as in engine/kernels/pack.py, B slots."""
+"""The arrays that the kernels work on: what never changes, and what they remember of sequences.
+
+Axes: L layers, C cross-attentions, B slots, S tokens a slot holds, D width, N heads, H head width,
+K neighbours, R tokens a neighbour, M tokens a chunk.
+"""
 
 from typing import NamedTuple
 
@@ -6,11 +10,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from engine.kernels.pack import TILE
 from engine.presets import Preset
 from engine.retro import Cache, Encoded
 
+TILE = 32  # keys in a tile
 HIDDEN = -1e30  # added to the score of what is not attended to
+
+
+class Constants(NamedTuple):
+    """What decoding reads and never changes; see engine/kernels/decoder.h."""
+
+    values: jax.Array  # uint8
+    scales: jax.Array  # uint16, bits of float16
+    plan: jax.Array  # int32 [4 L + 2 C + 1, 2], in lines of values and in tiles of scales
+    floats: jax.Array  # float32
+    places: jax.Array  # float16 [L N S/32 H 32]
+    cross_places: jax.Array  # float16 [C N W H 32]
 
 
 class Memory(NamedTuple):

@@ -6,7 +6,7 @@ a slot holds.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,25 +14,15 @@ import numpy as np
 
 from engine.checkpoint import shapes_of
 from engine.kernels.build import NoKernels
+from engine.kernels.calls import Packed
+from engine.kernels.memory import TILE
 from engine.layers import distances
 from engine.presets import Preset
-from engine.quant import BLOCK, Bits, Blocks, Packed
+from engine.quant import BLOCK, Bits, Blocks
 from engine.quantised import blocks_of, by_row, is_matrix
 
 ROWS = 16  # of a tile
-TILE = 32  # keys in a tile of the cache
 LINE = 64  # bytes; each matrix begins on one
-
-
-class Constants(NamedTuple):
-    """What decoding reads and never changes; see engine/kernels/decoder.h."""
-
-    values: jax.Array  # uint8
-    scales: jax.Array  # uint16, bits of float16
-    plan: jax.Array  # int32 [4 L + 2 C + 1, 2], in lines of values and in tiles of scales
-    floats: jax.Array  # float32
-    places: jax.Array  # float16 [L N S/32 H 32]
-    cross_places: jax.Array  # float16 [C N W H 32]
 
 
 def check_shape(p: Preset, length: int) -> None:

@@ -15,8 +15,8 @@ from flax import nnx
 
 from engine.checkpoint import graph_of, nest
 from engine.kernels.calls import decode, rank, variant
-from engine.kernels.memory import Memory, empty, hide, recall, show, slot_bytes
-from engine.kernels.pack import Constants, check_shape, cross_places, pack, places
+from engine.kernels.memory import Constants, Memory, empty, hide, recall, show, slot_bytes
+from engine.kernels.pack import check_shape, cross_places, pack, places
 from engine.layout import passages_of
 from engine.presets import Preset
 from engine.protocol import Sampling
