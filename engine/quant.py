@@ -15,6 +15,7 @@ import numpy as np
 
 BLOCK = 32
 Bits = Literal[4, 8]
+_ROWS = 1024  # quantised at once, so that memory is not taken for all
 _TRIALS = np.linspace(0.85, 1.1, 11, dtype=np.float32)  # scales that an Int4 block tries
 
 
@@ -33,13 +34,19 @@ def quantise(w: np.ndarray, bits: Bits) -> Blocks:
 
     (At 4 bits, by one scale where the largest value has the sign that only reaches 7.)
     """
+    parts = [_quantise(w[i : i + _ROWS], bits) for i in range(0, len(w), _ROWS)]
+    values, scales = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Blocks(values, scales, w.shape[1], bits)
+
+
+def _quantise(w: np.ndarray, bits: Bits) -> tuple[np.ndarray, np.ndarray]:
+    """Some rows: values [N K'] and scales [N K'/32]"""
     N, K = w.shape
     blocks = np.zeros((N, -(-K // BLOCK) * BLOCK), np.float32)
     blocks[:, :K] = w
     blocks = blocks.reshape(N, -1, BLOCK)
     if bits == 8:
-        scales = np.abs(blocks).max(-1) / 127
-        values, scales = _round(blocks, scales, -127, 127)
+        values, scales = _round(blocks, np.abs(blocks).max(-1) / 127, -127, 127)
     else:
         at = np.abs(blocks).argmax(-1)[..., None]
         extreme = np.take_along_axis(blocks, at, -1)[..., 0] / -8
@@ -51,7 +58,7 @@ def quantise(w: np.ndarray, bits: Bits) -> Blocks:
             better = error < least
             values[better], scales[better] = tried[better], by[better]
             least = np.minimum(error, least)
-    return Blocks(values.reshape(N, -1), scales, K, bits)
+    return values.reshape(N, -1), scales
 
 
 def _round(

@@ -17,6 +17,7 @@ from engine.checkpoint import graph_of, nest
 from engine.kernels.calls import decode, rank, variant
 from engine.kernels.memory import Constants, Memory, empty, hide, recall, show, slot_bytes
 from engine.kernels.pack import check_shape, cross_places, pack, places
+from engine.kernels.pages import use_large_pages
 from engine.layout import passages_of
 from engine.presets import Preset
 from engine.protocol import Sampling
@@ -50,6 +51,8 @@ class KernelSlots:
         pool = next(w for w in flat.values() if hasattr(w, "value_at"))
         self._constants = Constants(pool.values, pool.scales, plan, floats, near, far)
         self._memory = empty(p, count, self.length)
+        for array in (near, self._memory.keys, self._memory.values):
+            use_large_pages(array)
 
     @property
     def slot_bytes(self) -> int:
