@@ -4,6 +4,7 @@ import json
 import random
 import signal
 from dataclasses import asdict, replace
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,7 @@ SMALL = preset("tiny")
 assert SMALL.retrieval
 TINY = replace(SMALL, layers=2, retrieval=replace(SMALL.retrieval, layers=(1, 2)))
 GOPHER = replace(TINY, retrieval=None)
+PLAN = Plan(3, 3e-3, 1)  # a plan is compiled once
 M = TINY.chunk
 STREAM = np.random.default_rng(0).integers(4, TINY.vocab, 4000).astype(np.uint16)
 PASSAGE = (
@@ -41,6 +43,7 @@ EXAMPLES = [
 ]
 
 
+@cache
 def arrays_of(p) -> dict:
     return flatten(nnx.state(build(p, 0), nnx.Param))
 
@@ -102,11 +105,11 @@ def test_the_loss_falls_and_a_frozen_base_stays_bit_identical(tmp_path):
 
 
 def test_a_run_that_was_stopped_goes_on_exactly(tmp_path):
-    plan, graph, start = Plan(3, 3e-3, 1), graph_of(GOPHER), arrays_of(GOPHER)
-    whole, _ = train(graph, start, plan, plain, tmp_path / "whole")
+    graph, start = graph_of(GOPHER), arrays_of(GOPHER)
+    whole, _ = train(graph, start, PLAN, plain, tmp_path / "whole")
     finished, halves = False, {}
     while not finished:
-        halves, finished = train(graph, start, plan, plain, tmp_path / "parts", seconds=0.0)
+        halves, finished = train(graph, start, PLAN, plain, tmp_path / "parts", seconds=0.0)
     for name in whole:
         np.testing.assert_array_equal(whole[name], halves[name], err_msg=name)
 
@@ -118,17 +121,17 @@ def test_a_signal_ends_training_after_the_step_with_a_checkpoint(tmp_path):
         return plain(step)
 
     before = signal.getsignal(signal.SIGTERM)
-    _, finished = train(graph_of(GOPHER), arrays_of(GOPHER), Plan(9, 1e-3, 1), batches, tmp_path)
+    _, finished = train(graph_of(GOPHER), arrays_of(GOPHER), PLAN, batches, tmp_path)
     assert not finished
-    assert Checkpoints(tmp_path, asdict(Plan(9, 1e-3, 1))).last == 2
+    assert Checkpoints(tmp_path, asdict(PLAN)).last == 2
     assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_checkpoint_of_another_plan_is_refused(tmp_path):
     graph, start = graph_of(GOPHER), arrays_of(GOPHER)
-    train(graph, start, Plan(2, 1e-3, 1), plain, tmp_path)
+    train(graph, start, PLAN, plain, tmp_path)
     with pytest.raises(TrainingError, match="same settings or another directory"):
-        train(graph, start, Plan(3, 1e-3, 1), plain, tmp_path)
+        train(graph, start, replace(PLAN, steps=4), plain, tmp_path)
 
 
 @pytest.mark.slow

@@ -37,7 +37,12 @@ from engine.training.flops import batch_flops
 from engine.training.loop import train
 from engine.training.metrics import Row
 from engine.training.mixture import Mixture, read_mixture
-from engine.training.neighbour_index import Progress, find_neighbours
+from engine.training.neighbour_index import (
+    Disturbance,
+    NeighbourIndex,
+    Progress,
+    find_neighbours,
+)
 from engine.training.neighbours import retrofit_batch
 from engine.training.pack import DOCUMENTS, MIXTURE, pack, read_documents
 from engine.training.recipe import (
@@ -121,7 +126,7 @@ class Workshop:
         text = windows(tokens, 0, batch=32, length=stage.chunks * p.chunk, seed=recipe.seed)
         arrays = copying_start(p, {**fresh, **base}, text, recipe.seed)
         return self._train(
-            "retrofit", recipe.preset, arrays, stage, self._copies(tokens), seconds, report,
+            "retrofit", recipe.preset, arrays, stage, self._fitting(tokens), seconds, report,
             frozen=lambda name: name.startswith("decoder."),
         )  # fmt: skip
 
@@ -140,7 +145,7 @@ class Workshop:
             k=2,
             seed=recipe.seed + 2,
         )
-        copies = self._copies(self._tokens()) if stage.copies else grounded
+        copies = self._fitting(self._tokens()) if stage.copies else grounded
 
         def batches(step: int) -> Batch:
             return (copies if step % 3 == 2 else grounded)(step)
@@ -148,18 +153,38 @@ class Workshop:
         arrays = self._arrays("retrofit", recipe.preset)
         return self._train("tune", recipe.preset, arrays, stage, batches, seconds, report)
 
-    def _copies(self, tokens: np.ndarray) -> Callable[[int], Batch]:
-        """Plain text with neighbours that often copy what comes next."""
-        stage, M, seed = (
-            self.recipe.retrofit,
-            preset(self.recipe.preset).chunk,
-            self.recipe.seed + 1,
-        )
-        mixture = self._mixture()
-        return lambda step: retrofit_batch(
-            tokens, step, batch=stage.batch, chunks=stage.chunks, chunk=M, k=1, seed=seed,
-            mixture=mixture,
-        )  # fmt: skip
+    def _fitting(self, tokens: np.ndarray) -> Callable[[int], Batch]:
+        """Plain text with neighbours: found ones in the recipe's share of the steps, in the others
+        made ones that often copy what comes next."""
+        stage, M = self.recipe.retrofit, preset(self.recipe.preset).chunk
+        seed, mixture = self.recipe.seed + 1, self._mixture()
+        index = self._index(tokens) if stage.found else None
+        disturb = Disturbance(stage.dropout, stage.random, stage.noise)
+
+        def batches(step: int) -> Batch:
+            drawn = np.random.default_rng((seed, step, 1)).random()
+            if index is not None and drawn < stage.found:
+                return index.batch(
+                    step, batch=stage.batch, chunks=stage.chunks, seed=seed, mixture=mixture,
+                    disturb=disturb,
+                )  # fmt: skip
+            return retrofit_batch(
+                tokens, step, batch=stage.batch, chunks=stage.chunks, chunk=M, k=1, seed=seed,
+                mixture=mixture,
+            )  # fmt: skip
+
+        return batches
+
+    def _index(self, tokens: np.ndarray) -> NeighbourIndex:
+        """Raises CorpusError where the stage `neighbours` has not run on these tokens."""
+        index = NeighbourIndex(tokens, read_documents(self._made(DOCUMENTS, "pack")), self.work)
+        if index.chunk != preset(self.recipe.preset).chunk:
+            raise CorpusError(
+                f"the neighbours in {self.work} are of chunks of {index.chunk} tokens, "
+                f"{self.recipe.preset} has {preset(self.recipe.preset).chunk}; run the stage "
+                "'neighbours' again"
+            )
+        return index
 
     def export(self, stage: str, directory: Path, card: Mapping[str, Any]) -> str:
         """Writes a stage's weights as a weights directory, in bfloat16."""
@@ -185,6 +210,10 @@ class Workshop:
             "chunks": stage.chunks,
             "seed": self.recipe.seed,
         }
+        fitting = self.recipe.retrofit
+        if fitting.found and (name == "retrofit" or (name == "tune" and stage.copies)):
+            shares = {f: getattr(fitting, f) for f in ("found", "dropout", "random", "noise")}
+            made_of |= {"neighbours": shares}
 
         def parts(step: int) -> Batch:
             return in_parts(batches(step), plan.accumulate)

@@ -40,6 +40,21 @@ Progress = Callable[[str, int, int], None]  # stage, chunks done, chunks in all
 
 
 @dataclass(frozen=True)
+class Disturbance:
+    """What is done to found neighbours, so that absent, useless and inexact ones are known from
+    training: the share of chunks that are shown none, the share of neighbours in whose place is
+    any chunk of another document, and the most of a neighbour's tokens that are replaced, as a
+    share (neighbour dropout; noise on the memory: Rashiti et al., arXiv 2410.00004)."""
+
+    dropout: float = 0.0
+    random: float = 0.0
+    noise: float = 0.0
+
+
+CALM = Disturbance()
+
+
+@dataclass(frozen=True)
 class Chunks:
     """`starts` int64 [n] and `ends` [n]: a chunk's own text; `limits` [n] where its document
     ends; `documents` int64 [n]; `about` int64 [n J]: all documents of it and the next chunk."""
@@ -86,8 +101,8 @@ def find_neighbours(
         "chunk": chunk,
         "k": k,
         "chunks": n,
-        "tokens_sha256": sha256(np.ascontiguousarray(tokens).data).hexdigest(),
-        "documents_sha256": sha256(np.ascontiguousarray(documents).data).hexdigest(),
+        "tokens_sha256": _digest(tokens),
+        "documents_sha256": _digest(documents),
         "embedder": embedder.fingerprint,
     }
     keys_path, found_path = directory / "keys.bin.part", directory / (NEIGHBOURS + ".part")
@@ -111,6 +126,10 @@ def find_neighbours(
     for path in (keys_path, directory / "neighbours.json.part"):
         path.unlink(missing_ok=True)
     return n
+
+
+def _digest(array: np.ndarray) -> str:
+    return sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
 def _begin(directory: Path, made_of: dict, parts: Sequence[Path]) -> None:
@@ -204,6 +223,11 @@ class NeighbourIndex:
                 f"{directory} has neighbours for {len(found):,} chunks, but its tokens make "
                 f"{len(self._table.ends):,}; run the stage 'neighbours' again"
             )
+        if self.made_of.get("tokens_sha256") != _digest(tokens):
+            raise CorpusError(
+                f"{directory} has neighbours of other tokens than it holds now; run the stage "
+                "'neighbours' again"
+            )
         self.found = found
 
     def passage(self, chunk: int) -> np.ndarray:
@@ -212,8 +236,9 @@ class NeighbourIndex:
         return self._tokens[start : min(start + 2 * self.chunk, int(self._table.limits[chunk]))]
 
     def batch(
-        self, step: int, *, batch: int, chunks: int, seed: int, mixture: Mixture | None = None
-    ) -> Batch:
+        self, step: int, *, batch: int, chunks: int, seed: int, mixture: Mixture | None = None,
+        disturb: Disturbance = CALM,
+    ) -> Batch:  # fmt: skip
         """Next-token prediction on windows of whole chunks with their neighbours; a pure function
         of the step's number. With `mixture` a window starts in a source by its weight."""
         M, T = self.chunk, chunks * self.chunk
@@ -224,17 +249,28 @@ class NeighbourIndex:
         rows = np.stack([self._tokens[u * M : u * M + T + 1] for u in firsts]).astype(np.int32)
         found = np.full((batch, chunks, self.k, 2 * M), PAD, np.int32)
         valid = np.zeros(found.shape, bool)
-        for at, neighbour in self._neighbours(firsts, chunks):
-            text = self.passage(neighbour)
-            found[at][: len(text)], valid[at][: len(text)] = text, True
+        for b, u in np.ndindex(batch, chunks):
+            for j, text in enumerate(self._shown(int(firsts[b]) + u, rng, disturb)):
+                found[b, u, j, : len(text)], valid[b, u, j, : len(text)] = text, True
         weights = np.ones((batch, T), np.float32)
         return Batch(rows[:, :-1], rows[:, 1:], weights, None, Passages(found, valid))
 
-    def _neighbours(
-        self, firsts: np.ndarray, chunks: int
-    ) -> Iterator[tuple[tuple[int, int, int], int]]:
-        for b, first in enumerate(firsts):
-            for u, j in np.ndindex(chunks, self.k):
-                neighbour = int(self.found[first + u, j])
-                if neighbour != NONE:
-                    yield (b, u, j), neighbour
+    def _shown(
+        self, chunk: int, rng: np.random.Generator, disturb: Disturbance
+    ) -> Iterator[np.ndarray]:
+        """The passages of a chunk, as the disturbance leaves them."""
+        if disturb.dropout and rng.random() < disturb.dropout:
+            return
+        for neighbour in self.found[chunk].tolist():
+            if neighbour == NONE:
+                continue
+            if disturb.random and rng.random() < disturb.random:
+                other = int(rng.integers(len(self.found)))
+                if self._table.documents[other] in self._table.about[chunk]:
+                    continue  # what may not be found may not be shown by chance either
+                neighbour = other
+            text = np.array(self.passage(neighbour))
+            if disturb.noise:
+                hit = rng.random(len(text)) < rng.random() * disturb.noise
+                text[hit] = self._tokens[rng.integers(0, len(self._tokens), int(hit.sum()))]
+            yield text

@@ -50,8 +50,8 @@ def _panel(title: str, points: Sequence[tuple[float, float]]) -> str:
     points = [(x, y) for x, y in points if math.isfinite(y)]
     if not points:
         return text + f'<text x="{LEFT}" y="{HEIGHT // 2}">nothing yet</text>'
-    ticks_x = _ticks(0, max(x for x, _ in points))
-    ticks_y = _ticks(min(y for _, y in points), max(y for _, y in points))
+    ticks_x = ticks(0, max(x for x, _ in points))
+    ticks_y = ticks(min(y for _, y in points), max(y for _, y in points))
 
     def across(x: float) -> float:
         return LEFT + (x - ticks_x[0]) / (ticks_x[-1] - ticks_x[0]) * (WIDTH - LEFT - RIGHT)
@@ -83,7 +83,7 @@ def _mean(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return out
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
     """Three to six round numbers, the first at or below `low`, the last at or above `high`."""
     span = (high - low) or abs(high) or 1.0
     size = 10.0 ** math.floor(math.log10(span / 3))

@@ -40,7 +40,9 @@ class Stage:
     `chunks` chunks. A batch goes through the model in `accumulate` parts, and its logits in
     `slices` of those; `compute` is "float32" or "bfloat16"; `rematerialise` saves memory for time.
     In tuning, `in_context` shows every third batch its passage in the prompt too, and `copies`
-    makes every third step one of RETROfitting, with all weights."""
+    makes every third step one of RETROfitting, with all weights. In RETROfitting, `found` is the
+    share of steps whose neighbours are those that the stage `neighbours` found; they are disturbed
+    by `dropout`, `random` and `noise`, see neighbour_index.py. The other steps make copies."""
 
     steps: int
     rate: float
@@ -53,6 +55,10 @@ class Stage:
     rematerialise: bool = False
     in_context: bool = False
     copies: bool = False
+    found: float = 0.0
+    dropout: float = 0.1
+    random: float = 0.1
+    noise: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,9 @@ def read_recipe(path: Path) -> Recipe:
     for name in (recipe.preset, recipe.base):
         if name not in PRESETS:
             raise RecipeError(f"{path} names the preset {name!r}; there are {', '.join(PRESETS)}")
+    for field in ("found", "dropout", "random", "noise"):
+        if not 0 <= (share := getattr(recipe.retrofit, field)) <= 1:
+            raise RecipeError(f'{path}: "{field}" of "retrofit" is {share}; give a share, 0 to 1')
     weights = [source.weight for source in recipe.plain]
     if any(weights) and min(weights) <= 0:
         raise RecipeError(f'{path}: give a "weight" over 0 to all sources of "plain", or to none')

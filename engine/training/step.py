@@ -7,6 +7,7 @@ norms and the loss are float32 in any precision (see engine/layers.py and `cross
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -102,6 +103,7 @@ def optimiser(plan: Plan) -> optax.GradientTransformation:
 Step = Callable[[Arrays, Arrays, Any, Batch], tuple[Arrays, Any, dict[str, jax.Array]]]
 
 
+@cache  # a run that goes on in the same process need not compile again
 def compile_step(
     graph: nnx.GraphDef, plan: Plan, slices: int = 1, mesh: Mesh | None = None
 ) -> Step:
@@ -149,6 +151,7 @@ def compile_step(
     return jax.jit(step, donate_argnums=(0, 2))
 
 
+@cache
 def compile_loss(graph: nnx.GraphDef, slices: int = 1) -> Callable[[Arrays, Batch], tuple]:
     """(arrays, batch) -> summed nats, summed weights; for evaluation."""
     return jax.jit(
