@@ -8,10 +8,10 @@ RUN := .venv/bin/python
 
 .PHONY: chat test check bench lock clean
 
-chat: .venv/chat.stamp
+chat: .venv/kernels.stamp
 	$(RUN) app.py chat $(ARGS)
 
-test: .venv/dev.stamp
+test: .venv/dev.stamp .venv/kernels.stamp
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(FULL),-m "slow or not slow") $(ARGS)
 
 check: .venv/dev.stamp
@@ -19,7 +19,7 @@ check: .venv/dev.stamp
 	$(RUN) -m ruff check .
 	$(RUN) -m pyright
 
-bench: .bench/peer.stamp .venv/chat.stamp
+bench: .bench/peer.stamp .venv/kernels.stamp
 	$(RUN) -m tests.benchmarks.decoding $(ARGS)
 
 $(UV): requirements/uv.txt
@@ -42,6 +42,11 @@ $(UV): requirements/uv.txt
 	$(UV) pip install --python $(RUN) --compile-bytecode --require-hashes -r requirements/dev.txt
 	touch $@
 
+# The C++ kernels; without a compiler it says so, and replies are slower.
+.venv/kernels.stamp: $(wildcard engine/kernels/*.h engine/kernels/*.cc) engine/kernels/build.py .venv/chat.stamp
+	$(RUN) -m engine.kernels.build
+	touch $@
+
 # llama.cpp for this machine's instruction sets; its build fetches CMake where there is none.
 .bench/peer.stamp: requirements/bench.txt | $(UV)
 	$(UV) venv --quiet --clear --python $(PYTHON) .bench
@@ -60,4 +65,4 @@ lock: $(UV)  ## pins every dependency anew
 	echo uv | $(COMPILE) - -o requirements/uv.txt
 
 clean:  ## removes the environment, not the data
-	rm -rf .venv .uv .bench build .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .uv .bench build engine/kernels/built .pytest_cache .ruff_cache .hypothesis

@@ -25,11 +25,13 @@ from app.turn import Turns
 from engine.attribution import Thresholds
 from engine.card import CheckpointError, read_card
 from engine.protocol import Engine, Info, Sampling
+from retrieval.manifest import DatabaseMismatch
 from retrieval.protocol import EncodeOffsets, Retrieve
 
 if TYPE_CHECKING:  # they bring jax, which takes seconds
     from app.passages import Passages
     from engine.local import LocalEngine
+    from engine.remote import RemoteEngine
 
 
 class StartError(RuntimeError):
@@ -42,12 +44,14 @@ class NotReady(RuntimeError):
 
 @dataclass(frozen=True)
 class Status:
-    """What the banner says. `done` of `total` is progress, 0 of 0 where it is unknown."""
+    """What the banner says. `done` of `total` is progress, 0 of 0 where it is unknown; `news` has
+    just changed. Of an engine that is "lost" replies may be asked, since it may be back."""
 
-    stage: Literal["loading", "ready", "failed"]
+    stage: Literal["loading", "ready", "lost", "failed"]
     message: str
     done: int = 0
     total: int = 0
+    news: str = ""
 
 
 class Application:
@@ -64,6 +68,8 @@ class Application:
         self.thresholds: Thresholds | None = None  # of the effects that have a word
         self.encode_offsets: EncodeOffsets | None = None  # the tokenizer's, once it is loaded
         self.release: Callable[[], None] = lambda: None  # of the data directory
+        self.closed = threading.Event()
+        self.closing = ExitStack()  # what else is to be let go of
         self._turns: Turns | None = None
         self._effects: Effects | None = None
 
@@ -85,6 +91,11 @@ class Application:
     def info(self) -> Info | None:
         return self.engine.info if self.engine else None
 
+    @property
+    def address(self) -> str:
+        """Where the engine is, "" for one in this process."""
+        return getattr(self.engine, "url", "")
+
     def attach(
         self,
         engine: Engine,
@@ -105,6 +116,8 @@ class Application:
 
     def close(self) -> None:
         """Stops adding documents, closes the log and lets go of the data directory."""
+        self.closed.set()
+        self.closing.close()
         self.jobs.close()
         self.log.close()
         self.release()
@@ -136,15 +149,20 @@ def open_application(options: Options) -> Application:
         opened.callback(log.close)
         recover(log)
         try:
-            card = read_card(options.weights)
+            card = {} if options.engine else read_card(options.weights)
         except CheckpointError:
             card = {}  # loading will fail and say so where the model is needed
         application = Application(log, defaults_of(card))
-        application.card = card
-        application.thresholds = thresholds_of(card)
+        take_card(application, card)
         application.release = partial(os.close, descriptor)
         opened.pop_all()
     return application
+
+
+def take_card(application: Application, card: dict[str, Any]) -> None:
+    """Takes over what a model card says. Raises CheckpointError if that is unfit."""
+    application.defaults, application.thresholds = defaults_of(card), thresholds_of(card)
+    application.card = card
 
 
 def recover(log: Log) -> None:
@@ -172,11 +190,11 @@ def load(
     application: Application,
     options: Options,
     report: Callable[[str, int, int], None] | None = None,
-) -> "LocalEngine":
+) -> "LocalEngine | RemoteEngine":
     """Loads the model, opens or builds the passage database, compiles. Seconds to a minute.
 
     The status follows, and `report` if given. Raises CheckpointError, TokenizerError,
-    EmbedderError and DatabaseError.
+    EmbedderError and DatabaseError; for an engine elsewhere what `engine.remote` raises.
     """
 
     def say(message: str, done: int = 0, total: int = 0) -> None:
@@ -184,28 +202,52 @@ def load(
         if report is not None:
             report(message, done, total)
 
-    say("Loading the model")
-    prepare_jax(options)
-    from app.passages import Passages
-    from engine.local import LocalEngine  # imports of seconds, while the page is already up
+    say(f"Connecting to {options.engine}" if options.engine else "Loading the model")
+    engine = open_engine(options)
+    if options.engine:
+        from engine.remote import RemoteEngine
+
+        assert isinstance(engine, RemoteEngine)
+        application.closing.callback(engine.close)
+        take_card(application, engine.card)
+    from app.passages import Passages  # imports of seconds, while the page is already up
     from retrieval.embedder import default_embedder
 
-    engine = LocalEngine.load(options.weights)
     say("Loading the passage encoder")
     embedder = default_embedder()
     say("Opening the passages")
-    passages = Passages.prepare(
-        options, embedder, engine.tokenizer,
-        lambda done, total: say("Reading the library into passages", done, total),
-    )  # fmt: skip
+    try:
+        passages = Passages.prepare(
+            options, embedder, engine.tokenizer,
+            lambda done, total: say("Reading the library into passages", done, total),
+        )  # fmt: skip
+    except DatabaseMismatch as error:
+        if not options.engine:
+            raise
+        raise DatabaseMismatch(
+            f"{error} --engine {options.engine}; or keep these, with --data and another directory"
+        ) from None
     engine.use(passages.retrieve)
-    say("Compiling the model; later starts are faster")
+    if not options.engine:
+        say("Compiling the model; later starts are faster")
     engine.warm_up()
     passages.retrieve("warm up", 1)
     application.attach(
         engine, passages.retrieve, passages.fingerprint, passages, engine.tokenizer.encode_offsets
     )
     return engine
+
+
+def open_engine(options: Options) -> "LocalEngine | RemoteEngine":
+    """The engine that is asked for, without passages. Raises as `load`."""
+    prepare_jax(options)
+    if options.engine:
+        from engine.remote import RemoteEngine
+
+        return RemoteEngine(options.engine, options.key)
+    from engine.local import LocalEngine
+
+    return LocalEngine.load(options.weights, options.numbers, options.slots)
 
 
 def prepare_jax(options: Options) -> None:

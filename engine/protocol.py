@@ -80,6 +80,17 @@ class Request:
 
 
 @dataclass(frozen=True)
+class WaitEvent:
+    """The request waits: `ahead` replies have to end before it begins; 0 once it has begun.
+
+    Comes when that changes, and from time to time while nothing else does, so that whoever follows
+    a reply can leave it then.
+    """
+
+    ahead: int
+
+
+@dataclass(frozen=True)
 class ChunkEvent:
     """Reply chunk `index` begins; `neighbours` are shown to the model while it is written.
 
@@ -110,14 +121,17 @@ class TokenEvent:
 
 @dataclass(frozen=True)
 class DoneEvent:
-    """The end of a reply. Seconds are spent in: prefill, retrieval, decode, first_token, total."""
+    """The end of a reply. Seconds are spent in: prefill, retrieval, decode, first_token, total.
+
+    The last two count from when the reply was asked for.
+    """
 
     reason: Reason
     prompt_tokens: int
     seconds: Mapping[str, float]
 
 
-Event = ChunkEvent | TokenEvent | DoneEvent
+Event = WaitEvent | ChunkEvent | TokenEvent | DoneEvent
 
 
 @dataclass(frozen=True)
@@ -180,12 +194,14 @@ class Scoring:
 
     `shown[j]` are the neighbours under which reply chunk j is read; `trials[j]` are other sets to
     try for that chunk alone, with everything before it as it was. The prompt ends a chunk.
+    `alternatives` asks for the likeliest tokens at each place too.
     """
 
     prompt: tuple[Segment, ...]
     tokens: tuple[int, ...]
     shown: tuple[tuple[Neighbour, ...], ...]
     trials: tuple[tuple[tuple[Neighbour, ...], ...], ...] = ()
+    alternatives: bool = False
 
 
 @dataclass(frozen=True)
@@ -202,10 +218,15 @@ class Score:
 
 @dataclass(frozen=True)
 class ChunkScores:
-    """A reply chunk as it was shown, and under each of its trials."""
+    """A reply chunk as it was shown, and under each of its trials.
+
+    `top` are the likeliest (token id, logprob) in the place of each of its tokens, as it was shown;
+    () where they were not asked for.
+    """
 
     shown: Score
     trials: tuple[Score, ...] = ()
+    top: tuple[tuple[tuple[int, float], ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -224,6 +245,14 @@ class PromptTooLong(ValueError):
     """The prompt does not fit into the context; the message gives both numbers."""
 
 
+class EngineBusy(RuntimeError):
+    """Too many replies wait already; `retry_after` are seconds until it is worth trying again."""
+
+    def __init__(self, message: str, retry_after: float = 1.0):
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class Engine(Protocol):
     """Anything that writes replies."""
 
@@ -237,13 +266,13 @@ class Engine(Protocol):
     def generate(self, request: Request) -> Iterator[Event]:
         """Streams a reply. Closing the iterator cancels within one step.
 
-        Raises PromptTooLong before the first event.
+        Raises PromptTooLong and EngineBusy before the first event.
         """
         ...
 
     def score(self, scoring: Scoring) -> tuple[ChunkScores, ...]:
         """Scores a finished reply, chunk by chunk; see `engine.attribution`.
 
-        Raises PromptTooLong where prompt and reply do not fit.
+        Raises PromptTooLong where prompt and reply do not fit, and EngineBusy.
         """
         ...

@@ -219,6 +219,7 @@ class Retro(nnx.Module):
         tables: Tables,
         passages: Passages | None = None,
         picks: jax.Array | None = None,
+        marks: jax.Array | None = None,
     ) -> tuple[jax.Array, jax.Array, Cache]:
         """Consecutive tokens [B Q] of one attending chunk (RETRO, section 2.4).
 
@@ -229,12 +230,12 @@ class Retro(nnx.Module):
         [B 1 K R] must be given where that is the first of the tokens, and only then; all invalid
         where there are none. With `picks` [B' K] one sequence is read under each of B' choices
         of its passages [1 1 P R]: row numbers from 0, -1 for none. Nothing is computed twice that
-        is the same for all choices, and what comes back has a batch of B'.
+        is the same for all choices, and what comes back has a batch of B'. `marks` [B Q] are
+        False at padding, which nothing attends to.
         """
         at, M, Q = cache.at, self.chunk, tokens.shape[1]
-        valid = jax.lax.dynamic_update_slice_in_dim(
-            cache.valid, jnp.ones(tokens.shape, bool), at, axis=1
-        )
+        marks = jnp.ones(tokens.shape, bool) if marks is None else marks
+        valid = jax.lax.dynamic_update_slice_in_dim(cache.valid, marks, at, axis=1)
         rows, encoded = cache.rows, cache.encoded
         shares = []
 
@@ -247,8 +248,8 @@ class Retro(nnx.Module):
                     rows, x[:, :1].astype(rows.dtype), at % M, 1
                 )
                 if passages is not None:
-                    marks = jax.lax.dynamic_slice_in_dim(valid, at + 1 - M, M, axis=1)
-                    e = self.encode(rows[:, None], marks[:, None], passages)
+                    real = jax.lax.dynamic_slice_in_dim(valid, at + 1 - M, M, axis=1)
+                    e = self.encode(rows[:, None], real[:, None], passages)
                     encoded = self.project(e[:, 0], passages.valid[:, 0])
                     encoded = (
                         encoded

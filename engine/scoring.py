@@ -5,12 +5,13 @@ Its first token is predicted by the last token before it, so that is where its b
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 
-from engine.decode import Decoding
+from engine.decode import Extended, compile_decoding
 from engine.layout import passages_of
 from engine.presets import Preset
 from engine.protocol import ChunkScores, Score, Scoring
@@ -23,66 +24,65 @@ _LEAST_SLOTS = 4  # chunks; then twice as many, and so on, so that few lengths a
 
 Choice = Sequence[Neighbour]
 Chunk = tuple[tuple[int, ...], tuple[Choice, ...]]  # its tokens, and what it is read under
-Hold = Callable[[], AbstractContextManager]  # keeps the model from others
+Run = Callable[[Callable[[], Any]], Any]  # does some work while the model is nobody else's
 
 
 class Scorer:
     """Scores chunks with one model. Not for several threads at once."""
 
-    def __init__(self, preset: Preset, decoding: Decoding, weights: Any, tables: Tables):
-        self._preset, self._decoding = preset, decoding
-        self._weights, self._tables = weights, tables
+    def __init__(self, preset: Preset, weights: Any):
+        self._preset, self._weights = preset, weights
+        self._decoding = compile_decoding(preset)
+        self._tables: dict[int, Tables] = {}  # by slots; together less than twice the largest
 
-    def start(self, cache: Cache, reply: int) -> Cache:
-        """The cache of a prompt, ready for a reply of so many tokens.
-
-        It is cut to the slots that are needed, and its last token is taken back: that belongs to
-        the first block.
-        """
-        size, context = _LEAST_SLOTS * self._preset.chunk, self._preset.context
-        while size < int(cache.at) + reply:
+    def slots(self, tokens: int, most: int) -> int:
+        """How many slots a cache is given for so many tokens."""
+        size = _LEAST_SLOTS * self._preset.chunk
+        while size < tokens:
             size *= 2
-        slots = min(size, context)
-        layers = tuple((k[:, :slots], v[:, :slots]) for k, v in cache.layers)
-        return cache._replace(layers=layers, valid=cache.valid[:, :slots], at=cache.at - 1)
+        return min(size, most)
 
     def score(
-        self, cache: Cache, last: int, chunks: Iterable[Chunk], hold: Hold
+        self, cache: Cache, last: int, chunks: Iterable[Chunk], run: Run, alternatives: bool = False
     ) -> Iterator[ChunkScores]:
         """Scores the chunks of a reply, each after those before it as they were shown.
 
-        `last` is the token before the reply. The model is held for one batch at a time.
+        The cache holds what is before `last`, the token before the reply. What `run` is given
+        reads one batch.
         """
         for tokens, choices in chunks:
             scores: list[Score] = []
-            caches: list[Cache] = []
+            first: Extended | None = None
             for start in range(0, len(choices), ROWS):
-                with hold():
-                    read, after = self.read(cache, last, tokens, choices[start : start + ROWS])
-                scores += read
-                caches.append(after)
-            yield ChunkScores(scores[0], tuple(scores[1:]))
-            last, cache = tokens[-1], caches[0]  # where the chunk was read as it was shown
+                batch, asked = choices[start : start + ROWS], alternatives and first is None
+                found, extended = run(partial(self.read, cache, last, tokens, batch, asked))
+                scores += found
+                first = first or extended
+            assert first is not None  # every chunk is read as it was shown
+            yield ChunkScores(scores[0], tuple(scores[1:]), _top_of(first, len(tokens)))
+            last, cache = tokens[-1], first.cache
 
     def read(
-        self, cache: Cache, last: int, tokens: Sequence[int], choices: Sequence[Choice]
-    ) -> tuple[list[Score], Cache]:
+        self, cache: Cache, last: int, tokens: Sequence[int], choices: Sequence[Choice],
+        alternatives: bool = False,
+    ) -> tuple[list[Score], Extended]:  # fmt: skip
         """Scores the tokens of a chunk under up to `ROWS` choices of its neighbours.
 
-        `last` is the token before them. Returns the scores, and the cache after the chunk was
-        read under the first choice.
+        `last` is the token before them.
         """
-        M = self._preset.chunk
+        M, slots = self._preset.chunk, cache.valid.shape[1]
+        if slots not in self._tables:
+            self._tables[slots] = self._decoding.tables(self._weights, slots)
         line = np.full((1, M + 1), PAD, np.int32)
         line[0, : len(tokens) + 1] = [last, *tokens]
         passages, picks = self._passages(choices)
-        logprobs, attention, cache = self._decoding.extend(
-            self._weights, self._tables, cache, line[:, :-1], line[:, 1:],
-            np.int32(len(tokens)), passages, picks,
+        extended = self._decoding.extend(
+            self._weights, self._tables[slots], cache, line[:, :-1], line[:, 1:],
+            np.int32(len(tokens)), passages, picks, alternatives=alternatives,
         )  # fmt: skip
         # a model without retrieval reads one row, which is the same for every choice
         rows = range(len(choices)) if picks is not None else [0] * len(choices)
-        logprobs, attention = np.asarray(logprobs), np.asarray(attention)
+        logprobs, attention = jax.device_get((extended.logprobs, extended.attention))
         scores = [
             Score(
                 tuple(logprobs[row, : len(tokens)].tolist()),
@@ -90,7 +90,7 @@ class Scorer:
             )
             for row, choice in zip(rows, choices, strict=True)
         ]
-        return scores, cache
+        return scores, extended
 
     def _passages(
         self, choices: Sequence[Choice]
@@ -121,6 +121,14 @@ class Scorer:
                 picks[row, rank] = numbers[content]
         size = next(s for s in sizes if len(different) <= s)
         return passages_of({0: different}, 1, size, r.neighbour_tokens), picks
+
+
+def _top_of(extended: Extended, count: int) -> tuple[tuple[tuple[int, float], ...], ...]:
+    """The likeliest tokens at the first `count` places."""
+    if extended.top is None:
+        return ()
+    ids, logprobs = (a.tolist() for a in jax.device_get(extended.top))
+    return tuple(tuple(zip(ids[i], logprobs[i], strict=True)) for i in range(count))
 
 
 def chunks_of(scoring: Scoring, M: int) -> Iterator[Chunk]:

@@ -1,19 +1,16 @@
 """Toys and fixtures shared by the tests. Add yours as one block."""
 
-import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
 
 from app.records import Settings, Turn
-from app.settings import Options
+from app.settings import NUMBERS, Options
 from app.store.ids import new_id, now
 from engine.protocol import ChunkEvent, DoneEvent, Event, Info, Reply, Sampling, TokenEvent
 from retrieval.protocol import CHUNK, Neighbour
@@ -22,6 +19,10 @@ from tests.filling import filled as filled
 from tests.filling import filled_log as filled_log
 from tests.filling import full_log as full_log
 from tests.filling import run as run
+from tests.running import pytest_collection as pytest_collection
+from tests.running import pytest_collection_modifyitems as pytest_collection_modifyitems
+from tests.running import pytest_configure as pytest_configure
+from tests.running import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 
 if TYPE_CHECKING:  # jax must not be imported before pytest_configure has chosen its settings
     from app.compose import Application
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # jax must not be imported before pytest_configure has chosen
     from engine.local import LocalEngine
     from engine.tokenizer import Tokenizer
     from retrieval.embedder import BertEmbedder
+    from tests.crowd import Make
     from tests.terminal import Terminal
     from tests.toys import Toy
 
@@ -104,23 +106,6 @@ def shared_log(blank_log: Path, tmp_path_factory: pytest.TempPathFactory) -> "It
 # ----- models (engine)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Settles jax before anything imports it: on the CPU, and what was compiled once is kept.
-
-    Compiling takes longer than running here, so most of XLA's optimisations are left out too.
-    Hypothesis tries the same examples in every run, and no slow machine fails one.
-    """
-    kept = config.cache.mkdir("jax") if hasattr(config, "cache") else None  # type: ignore
-    os.environ["JAX_PLATFORMS"] = "cpu"
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(kept or tempfile.mkdtemp()))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-    quick = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-    os.environ.setdefault("XLA_FLAGS", quick)  # compiles twice as fast
-    settings.register_profile("same each time", deadline=None, derandomize=True)
-    settings.load_profile("same each time")
-
-
 @pytest.fixture(scope="session")
 def retro() -> "Toy":
     """A small RETRO with random weights and its compiled full pass."""
@@ -170,6 +155,15 @@ def tokenizer(tokenizer_file: Path) -> "Tokenizer":
     return Tokenizer(tokenizer_file)
 
 
+@pytest.fixture
+def make(tokenizer: "Tokenizer") -> "Iterator[Make]":
+    """make(count=2, uniform=True, waiting=None): an engine without a model, and its ledger."""
+    from tests.crowd import ledgers
+
+    with ledgers(tokenizer) as make:
+        yield make
+
+
 # ----- the command line
 
 
@@ -186,12 +180,19 @@ def weights(tokenizer_file: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return directory
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--numbers", choices=NUMBERS, default="int8",
+        help="what the tests' engine computes in: int8 (as the page does), int4, float32",
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="session")
-def tiny(weights: Path) -> "LocalEngine":
+def tiny(weights: Path, request: pytest.FixtureRequest) -> "LocalEngine":
     """The engine of `weights`, so that it is compiled once for all tests."""
     from engine.local import LocalEngine
 
-    return LocalEngine.load(weights)
+    return LocalEngine.load(weights, request.config.getoption("--numbers"))
 
 
 @pytest.fixture(scope="session")

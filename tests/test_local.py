@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from engine.decode import PlainSlots
 from engine.layout import lay_out
 from engine.local import LocalEngine
 from engine.presets import preset
 from engine.protocol import (
-    ChunkEvent,
     DoneEvent,
     Info,
     PromptTooLong,
@@ -24,7 +24,7 @@ from engine.protocol import (
 )
 from engine.tokenizer import EOS, Tokenizer
 from retrieval.protocol import Neighbour
-from tests.toys import random_arrays
+from tests.toys import Endless, random_arrays
 
 TINY = preset("tiny")
 M = TINY.chunk
@@ -33,15 +33,8 @@ ASK = (Segment("Why does bread rise?\nGOPHER:", ends_chunk=True),)
 
 @pytest.fixture(scope="module")
 def engine(tokenizer: Tokenizer) -> LocalEngine:
-    arrays = random_arrays(TINY)
-
-    class Endless(LocalEngine):
-        """Never ends a reply by chance: eos is the least likely token."""
-
-        def choose(self, logits, sampling, number):
-            return super().choose(logits.at[:, EOS].set(-1e9), sampling, number)
-
-    return Endless(arrays, tokenizer, Info("tiny", 1, "w", tokenizer.fingerprint, TINY.context, ""))
+    info = Info("tiny", 1, "w", tokenizer.fingerprint, TINY.context, "")
+    return LocalEngine(random_arrays(TINY), tokenizer, info, slots=Endless)
 
 
 def neighbour(seed: int) -> Neighbour:
@@ -159,7 +152,7 @@ def test_a_failing_search_is_an_event_and_the_reply_goes_on(engine):
 
 
 def test_a_search_without_end_is_given_up(engine, monkeypatch):
-    monkeypatch.setattr("engine.local.SEARCH_SECONDS", 0.05)
+    monkeypatch.setattr("engine.searching.SEARCH_SECONDS", 0.05)
     release = threading.Event()
 
     def slow(query: str, k: int) -> list[Neighbour]:
@@ -169,18 +162,6 @@ def test_a_search_without_end_is_given_up(engine, monkeypatch):
     reply = write(engine, slow, sampling=Sampling(max_tokens=2))
     release.set()
     assert "took longer" in (reply.chunks[0].error or "")
-
-
-def test_left_padding_buckets_change_nothing(engine, monkeypatch):
-    prompt = (Segment("Why? " * 12 + "\nGOPHER:", ends_chunk=True),)
-    greedy = Sampling(temperature=0, max_tokens=M)
-    exact = write(engine, prompt=prompt, sampling=greedy)
-    monkeypatch.setattr("engine.local._BUCKETS", (16,))
-    padded = write(engine, prompt=prompt, sampling=greedy)
-    assert ids(padded) == ids(exact)
-    assert [t.logprob for t in padded.tokens] == pytest.approx(
-        [t.logprob for t in exact.tokens], abs=2e-3
-    )
 
 
 @pytest.mark.parametrize("extra", [0, 1, M - 1])
@@ -199,8 +180,8 @@ def test_a_prompt_shorter_than_a_chunk_is_written_after(engine):
 def test_closing_the_iterator_frees_the_engine(engine):
     engine.use(None)
     events = engine.generate(Request(ASK, "q", Sampling(max_tokens=3 * M)))
-    assert isinstance(next(events), ChunkEvent)
-    next(events)
+    while not isinstance(next(events), TokenEvent):
+        pass
     events.close()
     assert len(write(engine).tokens) == 3 * M
 
@@ -231,13 +212,13 @@ def test_a_stop_string_is_cut_off(engine):
 
 
 def test_eos_ends_the_reply(tokenizer):
-    class Ending(LocalEngine):
-        def choose(self, logits, sampling, number):
-            least = -1e9 if number < 3 else 1e9
-            return super().choose(logits.at[:, EOS].set(least), sampling, number)
+    class Ending(PlainSlots):
+        def choose(self, logits, draws):
+            least = -1e9 if draws.number[0] < 3 else 1e9
+            return super().choose(logits.at[:, EOS].set(least), draws)
 
     info = Info("tiny", 1, "w", tokenizer.fingerprint, TINY.context, "")
-    reply = write(Ending(random_arrays(TINY), tokenizer, info))
+    reply = write(LocalEngine(random_arrays(TINY), tokenizer, info, slots=Ending))
     assert len(reply.tokens) == 3
     assert reply.done is not None and reply.done.reason == "stop"
 

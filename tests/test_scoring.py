@@ -15,6 +15,7 @@ from engine.layout import lay_out, passages_of
 from engine.local import LocalEngine
 from engine.presets import PRESETS, preset
 from engine.protocol import PromptTooLong, Reply, Request, Sampling, Score, Scoring, Segment
+from engine.sampling import ALTERNATIVES
 from retrieval.protocol import Neighbour
 from tests.toys import Toy, toy
 
@@ -49,13 +50,25 @@ def reply_of(length: int) -> tuple[int, ...]:
 
 
 @pytest.fixture(scope="module")
+def quantised(weights: Path) -> LocalEngine:
+    return LocalEngine.load(weights, "int8")
+
+
+@pytest.fixture(scope="module")
+def tiny(weights: Path) -> LocalEngine:
+    """The definition, in float32."""
+    return LocalEngine.load(weights)
+
+
+@pytest.fixture(scope="module")
 def model(weights: Path) -> Toy:
     return toy(TINY, load_weights(weights)[1])  # type: ignore
 
 
 @pytest.fixture(scope="module")
-def full_pass(model: Toy, tiny: LocalEngine) -> Callable[..., np.ndarray]:
-    """full_pass(prompt, tokens, shown): log-probabilities of the tokens in one uncached pass."""
+def full_rows(model: Toy, tiny: LocalEngine) -> Callable[..., np.ndarray]:
+    """full_rows(prompt, tokens, shown): log-probabilities of every token in the place of each of
+    the tokens [n V], in one uncached pass."""
 
     def run(prompt: Sequence[Segment], tokens: Sequence[int], shown: Shown) -> np.ndarray:
         layout = lay_out(prompt, tiny.tokenizer.encode, M)
@@ -65,7 +78,17 @@ def full_pass(model: Toy, tiny: LocalEngine) -> Callable[..., np.ndarray]:
         valid[0, :start] = layout.valid
         seen = {**layout.shown, **{start // M - 1 + j: list(s) for j, s in enumerate(shown)}}
         logits = model.logits(line, valid, passages_of(seen, TINY.context // M, 2, R))[0]
-        return np.asarray(jax.nn.log_softmax(logits))[np.arange(start, end) - 1, list(tokens)]
+        return np.asarray(jax.nn.log_softmax(logits))[start - 1 : end - 1]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def full_pass(full_rows) -> Callable[..., np.ndarray]:
+    """The same for the tokens alone [n]."""
+
+    def run(prompt: Sequence[Segment], tokens: Sequence[int], shown: Shown) -> np.ndarray:
+        return full_rows(prompt, tokens, shown)[np.arange(len(tokens)), list(tokens)]
 
     return run
 
@@ -117,19 +140,24 @@ def test_more_trials_than_fit_into_one_batch_are_scored_as_in_one(tiny: LocalEng
             assert whole.logprobs == pytest.approx(part.logprobs, abs=1e-4)
 
 
-def test_a_reply_scores_what_it_was_logged_with(tiny: LocalEngine):
+@pytest.mark.parametrize(("numbers", "near"), [("tiny", 2e-4), ("quantised", 0.05)])
+def test_a_reply_scores_what_it_was_logged_with(
+    numbers: str, near: float, request: pytest.FixtureRequest
+):
+    """Of a quantised model up to what rounding an activation the other way changes."""
+    tiny = request.getfixturevalue(numbers)
     shown = ((A, B), (C,), (SHORT, A))
     tiny.use(None)
-    request = Request(
+    asked = Request(
         EARLIER, "q", Sampling(temperature=1.0, top_p=1.0, max_tokens=2 * M + 3, seed=2),
         pinned=dict(enumerate(shown)),
     )  # fmt: skip
-    reply = Reply.of(tiny.generate(request))
+    reply = Reply.of(tiny.generate(asked))
     tokens = tuple(t.id for t in reply.tokens)
     assert len(tokens) == 2 * M + 3
     scored = tiny.score(Scoring(EARLIER, tokens, shown, (TRIALS,) * 3))
     found = [p for chunk in scored for p in chunk.shown.logprobs]
-    assert found == pytest.approx([t.logprob for t in reply.tokens], abs=2e-4)
+    assert found == pytest.approx([t.logprob for t in reply.tokens], abs=near)
 
 
 def test_a_reply_to_the_last_slot_of_the_context_is_scored(tiny: LocalEngine, full_pass):
@@ -178,33 +206,52 @@ def test_a_model_without_retrieval_reads_the_same_under_any_trial(
     assert (scored[0].shown, scored[0].trials) == (same, (same, same))
 
 
+def test_the_likeliest_tokens_are_those_of_the_full_pass(tiny: LocalEngine, full_rows):
+    tokens, shown = reply_of(M + 2), ((A, B), (C,))
+    plain = tiny.score(Scoring(ASK, tokens, shown, (TRIALS,) * 2))
+    scored = tiny.score(Scoring(ASK, tokens, shown, (TRIALS,) * 2, alternatives=True))
+    assert [chunk.top for chunk in plain] == [(), ()]
+    assert [replace(chunk, top=()) for chunk in scored] == list(plain)
+    top = [place for chunk in scored for place in chunk.top]
+    for place, row in zip(top, full_rows(ASK, tokens, shown), strict=True):
+        ids, logprobs = zip(*place, strict=True)
+        np.testing.assert_allclose(logprobs, np.sort(row)[::-1][:ALTERNATIVES], atol=1e-4)
+        np.testing.assert_allclose(logprobs, row[list(ids)], atol=1e-4)
+
+
 def test_a_reply_asked_for_meanwhile_waits_for_one_batch_only(tiny: LocalEngine, monkeypatch):
     tiny.use(None)
     order: list[str] = []
-    reading, asked = threading.Event(), threading.Event()
-    read = tiny._scorer.read
+    begun, asked = threading.Event(), threading.Event()
+    score_batch, read_block = tiny._scorer.read, tiny._slots.read
 
-    def watched(*given):
+    def batch(*given):
         order.append("batch")
-        reading.set()
+        begun.set()
         assert asked.wait(10)
-        return read(*given)
+        return score_batch(*given)
 
-    monkeypatch.setattr(tiny._scorer, "read", watched)
+    def block(*given):
+        order.append("block")
+        return read_block(*given)
 
     def ask() -> None:
-        for event in tiny.generate(Request(ASK, "q", Sampling(max_tokens=1))):
-            order.append(type(event).__name__)
+        for _ in tiny.generate(Request(ASK, "q", Sampling(max_tokens=1))):
+            pass
 
+    ask()  # compiles
+    monkeypatch.setattr(tiny._scorer, "read", batch)
+    monkeypatch.setattr(tiny._slots, "read", block)
     scoring = Scoring(ASK, reply_of(2 * M), ((), ()), (TRIALS,) * 2)
     score = threading.Thread(target=tiny.score, args=[scoring])
     reply = threading.Thread(target=ask)
     score.start()
-    assert reading.wait(10)
+    assert begun.wait(10)
     reply.start()
-    while not tiny._next.locked():  # it waits for the batch
+    while not tiny._scheduler._queue:  # it waits for the batch
         time.sleep(0.001)
+    time.sleep(0.2)  # a batch that takes longer than the reply
     asked.set()
     score.join(10)
     reply.join(10)
-    assert order == ["batch", "ChunkEvent", "TokenEvent", "DoneEvent", "batch"]
+    assert order == ["batch", "block", "batch"]

@@ -9,8 +9,11 @@ import numpy as np
 from flax import nnx
 
 from engine.checkpoint import graph_of, nest, shapes_of
+from engine.decode import Logits, PlainSlots
 from engine.presets import Preset, Retrieval, preset
 from engine.retro import Passages
+from engine.sampling import Choice, Draw
+from engine.tokenizer import EOS
 
 # Odd sizes, so that no two axes can be taken for each other: heads * head_dim is not the width, a
 # neighbour is not two chunks, and the encoder resembles the decoder in nothing. The epsilon is
@@ -76,6 +79,13 @@ def decoder_of(retro: Toy) -> Toy:
         if name.startswith("decoder.")
     }
     return toy(replace(retro.preset, name="toy-decoder", retrieval=None), inside)
+
+
+class Endless(PlainSlots):
+    """Never ends a reply by chance: eos is the least likely token."""
+
+    def choose(self, logits: Logits, draws: Draw) -> Choice:
+        return super().choose(logits.at[:, EOS].set(-1e9), draws)
 
 
 def random_tokens(p: Preset, *shape: int, seed: int = 0) -> np.ndarray:

@@ -2,12 +2,13 @@
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
 
 from app.evaluation.held import NothingToMeasure
-from app.settings import Options
+from app.settings import NUMBERS, Options
 
 
 def add_command(
@@ -28,6 +29,10 @@ def add_command(
     weights.add_argument(
         "--weights", type=Path, default=options.weights, help="weights directory of the model"
     )
+    weights.add_argument(
+        "--numbers", choices=NUMBERS, default=options.numbers,
+        help="what the model is computed in (default %(default)s)",
+    )  # fmt: skip
     data = argparse.ArgumentParser(add_help=False)
     data.add_argument(
         "--data", type=Path, default=options.data,
@@ -45,7 +50,9 @@ def add_command(
     answers.set_defaults(run=run_answers)
 
     text = whats.add_parser(
-        "text", parents=[file, weights], help="bits per byte of documents without retrieval"
+        "text",
+        parents=[file, weights],
+        help="bits per byte of documents without retrieval, in --numbers and in float32",
     )
     text.add_argument("--limit", type=int, default=60, help="documents (default %(default)s)")
     text.set_defaults(run=run_text)
@@ -104,12 +111,20 @@ def run_text(options: Options, flags: argparse.Namespace) -> int:
     from app.evaluation.text import bits_per_byte
     from engine.checkpoint import load_weights
     from engine.presets import preset
+    from engine.quantised import BITS, round_arrays
     from engine.tokenizer import Tokenizer
 
     texts = read_texts(flags.file)[: flags.limit]
     card, arrays = load_weights(flags.weights)
     tokenizer = Tokenizer(flags.weights / "tokenizer.model")
-    print(json.dumps(bits_per_byte(preset(card["preset"]), arrays, tokenizer, texts)))
+    exact = None
+    for numbers in dict.fromkeys(("float32", flags.numbers)):
+        bits = BITS.get(numbers)
+        given = arrays if bits is None else round_arrays(arrays, bits)
+        row = bits_per_byte(preset(card["preset"]), given, tokenizer, texts)
+        exact = exact or row
+        change = math.expm1(row["nats_per_token"] - exact["nats_per_token"])
+        print(json.dumps({"numbers": numbers, **row, "perplexity_change": f"{change:+.2%}"}))
     return 0
 
 
@@ -127,7 +142,7 @@ def run_answers(options: Options, flags: argparse.Namespace) -> int:
             f'{flags.file} holds no questions with "context", "question" and "answers"'
         )
     prepare_jax(options)
-    engine = LocalEngine.load(flags.weights)
+    engine = LocalEngine.load(flags.weights, flags.numbers)
     answers = []
     for answer in ask_all(engine, engine.tokenizer.encode_offsets, examples):
         answers.append(answer)
@@ -151,7 +166,7 @@ def run_effects(options: Options, flags: argparse.Namespace) -> int:
     questions = _questions(flags.file, flags.limit)
     settings = settings_of(defaults_of(read_card(flags.weights)))
     passages = open_passages(options)
-    engine = LocalEngine.load(flags.weights)
+    engine = LocalEngine.load(flags.weights, flags.numbers)
     engine.use(passages.retrieve)
     asked = tqdm(questions, unit=" questions", leave=False, disable=None)
     measured = list(measure_all(engine, passages, asked, settings))

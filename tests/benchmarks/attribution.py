@@ -16,30 +16,27 @@ from flax import nnx
 
 from app.settings import ROOT
 from engine.attribution import attribute
-from engine.checkpoint import build, flatten
+from engine.checkpoint import build, flatten, load_weights
 from engine.local import LocalEngine
 from engine.presets import preset
 from engine.protocol import Info, Reply, Request, Sampling, Segment
-from engine.tokenizer import EOS, Tokenizer
+from engine.tokenizer import Tokenizer
 from retrieval.protocol import Neighbour
+from tests.toys import Endless
 
 WEIGHTS = ROOT / "engine/weights"
 PROMPT = (Segment("USER: How does a volcano form?\nGOPHER:", ends_chunk=True),)
 
 
-class Endless(LocalEngine):
-    """Never ends a reply by chance."""
-
-    def choose(self, logits, sampling, number):
-        return super().choose(logits.at[:, EOS].set(-1e9), sampling, number)
-
-
 def engine_of(name: str) -> LocalEngine:
-    if (WEIGHTS / name).exists():
-        return Endless.load(WEIGHTS / name)
     p, tokenizer = preset(name), Tokenizer(WEIGHTS / "gopher-32k.model")
-    arrays = flatten(nnx.state(build(p), nnx.Param))
-    return Endless(arrays, tokenizer, Info(name, 0, "", tokenizer.fingerprint, p.context, ""))
+    if (WEIGHTS / name).exists():
+        arrays = load_weights(WEIGHTS / name)[1]
+        tokenizer = Tokenizer(WEIGHTS / name / "tokenizer.model")
+    else:
+        arrays = flatten(nnx.state(build(p), nnx.Param))
+    info = Info(name, 0, "", tokenizer.fingerprint, p.context, "")
+    return LocalEngine(arrays, tokenizer, info, slots=Endless)
 
 
 def passages_for(engine: LocalEngine, count: int) -> list[Neighbour]:
