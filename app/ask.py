@@ -21,9 +21,9 @@ def ask(
     """Asks and prints the reply as it is written, or all of the turn as JSON at the end."""
     message = clean_message(message)  # refused here, before the seconds that loading takes
     with closing(open_application(options)) as application:
-        settings = change(application.defaults)
         say = sys.stderr.isatty()
         load(application, options, report=print_status if say else None)
+        settings = change(application.defaults)
         finished = None
         with closing(application.turns.run(message, settings)) as events:
             for event in events:

@@ -72,9 +72,9 @@ def ask_all(
     """
     questions = read_questions(paths)
     with closing(open_application(options)) as application:
-        settings = change(application.defaults)
         watched = sys.stderr.isatty()
         engine = load(application, options, report=print_status if watched else None)
+        settings = change(application.defaults)
         assert application.passages is not None  # `load` opens them
         database = application.passages.fingerprint()
         left = [

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from tqdm import tqdm
@@ -81,6 +82,11 @@ def _prepare(options: Options) -> None:
 
 
 def _tokenizer(options: Options) -> Tokenizer:
+    if options.engine:
+        from engine.remote import RemoteEngine
+
+        with closing(RemoteEngine(options.engine, options.key)) as engine:
+            return engine.tokenizer
     read_card(options.weights)  # says best what is wrong where there are no weights
     return Tokenizer(options.weights / "tokenizer.model")
 

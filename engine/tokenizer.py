@@ -23,7 +23,7 @@ class TokenizerError(ValueError):
 
 
 class Tokenizer:
-    """A trained SentencePiece model. `fingerprint` is the SHA-256 of its file."""
+    """A trained SentencePiece model. `data` is its file, `fingerprint` the SHA-256 of that."""
 
     def __init__(self, path: Path):
         try:
@@ -36,7 +36,7 @@ class Tokenizer:
             raise TokenizerError(f"cannot read the tokenizer {path}: {error.strerror}") from None
         except (RuntimeError, UnicodeDecodeError):  # the second where a piece is no text
             raise TokenizerError(f"{path} is not a SentencePiece model") from None
-        self.fingerprint = hashlib.sha256(data).hexdigest()
+        self.data, self.fingerprint = data, hashlib.sha256(data).hexdigest()
         fallback = [self._pieces.piece_to_id(f"<0x{b:02X}>") for b in range(256)]
         special = [self._pieces.piece_to_id(p) for p in ("<pad>", "<unk>", "<s>", "</s>")]
         if UNKNOWN in fallback or special != [PAD, UNKNOWN, BOS, EOS]:

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -19,9 +20,11 @@ MAY_IMPORT = {  # besides itself; names of packages or of single modules
 DOORS = {  # the only modules, or folders of modules, that may import it
     "gradio": ("app/ui/",),
     "faiss": ("retrieval/index.py",),
-    "sqlite_utils": ("retrieval/connection.py", "app/store/"),
+    "sqlite_utils": ("retrieval/sqlite.py",),
     "sentencepiece": ("engine/tokenizer.py",),
+    "httpx": ("engine/connection.py",),
     "orbax": ("engine/training/checkpoints.py",),
+    "PIL": ("app/evaluation/figures.py",),
 }
 NAMES_WITHOUT_MEANING = {
     "utils", "util", "common", "helpers", "helper", "types", "manager", "managers", "base", "misc",
@@ -42,8 +45,13 @@ EVERYWHERE = SOURCES | {
 }
 
 
-def imports(name: str) -> Iterator[str]:
+@cache
+def imports(name: str) -> tuple[str, ...]:
     """Full names of what a file imports anywhere in it, also inside functions."""
+    return tuple(found_in(name))
+
+
+def found_in(name: str) -> Iterator[str]:
     package = name.split("/")[:-1]
     for node in ast.walk(ast.parse(EVERYWHERE[name].read_text(), name)):
         if isinstance(node, ast.Import):

@@ -17,12 +17,12 @@ from app.records import Comparison, Turn, Vote
 from app.store.connection import LogError
 from app.store.ids import new_id
 from app.turn import Finished, Started
-from app.ui.desk import CLOCK, EXPECTED, waiting
+from app.ui.desk import CLOCK, EXPECTED, waiting, waiting_for
 from app.ui.drawer import compared, single
 from app.ui.example import Example
 from app.ui.underway import Task, Underway
 from app.variants import vary
-from engine.protocol import ChunkEvent, DoneEvent, Event, Reply, TokenEvent
+from engine.protocol import ChunkEvent, DoneEvent, Event, Reply, TokenEvent, WaitEvent
 
 Drawer = dict[str, Any]
 
@@ -121,7 +121,7 @@ class Comparing:
         finished: Finished | None = None
         seen: list[Event] = []
         text, mark = "", 0.0
-        status = "Writing the other reply …"
+        writing = status = "Writing the other reply …"
         run = self._app.turns.vary(variation.turn.id, variation.change)
         with closing(run) as events:
             for event in events:
@@ -130,7 +130,10 @@ class Comparing:
                         b = event.turn
                     case Finished():
                         finished = event
+                    case WaitEvent():
+                        status, mark = waiting_for(event.ahead) or status, 0.0
                     case ChunkEvent() | TokenEvent() | DoneEvent():
+                        status = writing
                         seen.append(event)
                         text += event.text if isinstance(event, TokenEvent) else ""
                 if b is None or finished is not None:

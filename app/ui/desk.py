@@ -23,12 +23,23 @@ from app.ui.payload import ending
 from app.ui.reading import payload_of
 from app.ui.transcript import Message, asked, messages, replied
 from app.ui.underway import Task, Underway
-from engine.protocol import ChunkEvent, DoneEvent, Event, PromptTooLong, Reply, TokenEvent
+from engine.messages import RemoteError
+from engine.protocol import (
+    ChunkEvent,
+    DoneEvent,
+    EngineBusy,
+    Event,
+    PromptTooLong,
+    Reply,
+    TokenEvent,
+    WaitEvent,
+)
 from prompts.templates import BadTemplate
 
 # Each has a message for the person.
 EXPECTED = (
-    BadChange, BadMessage, BadTemplate, LogError, NoPassages, NotReady, PromptTooLong,
+    BadChange, BadMessage, BadTemplate, EngineBusy, LogError, NoPassages, NotReady, PromptTooLong,
+    RemoteError,
 )  # fmt: skip
 CLOCK = 0.14  # seconds between two views of a reply that is being written
 _logger = logging.getLogger(__name__)
@@ -149,6 +160,7 @@ class Desk:
         seen: list[Event] = []
         place, above, text = ask.place, [*ask.before, asked(ask.message)], ""
         mark, fresh = 0.0, False  # when the last view was shown; whether a chunk began since
+        status = "Writing …"
         parent = place.turns[-1] if place.turns else None
         run = self._app.turns.run(
             ask.message, ask.settings, conversation=place.conversation, parent=parent
@@ -162,9 +174,11 @@ class Desk:
                         ask.conversation = turn.conversation
                     case Finished():
                         finished = event
+                    case WaitEvent():
+                        status, mark = waiting_for(event.ahead) or status, 0.0
                     case ChunkEvent():
                         seen.append(event)
-                        fresh = True
+                        status, fresh = "Writing …", True
                     case TokenEvent() | DoneEvent():
                         seen.append(event)
                         text += event.text if isinstance(event, TokenEvent) else ""
@@ -178,7 +192,7 @@ class Desk:
                     if fresh:
                         partial = replace(turn, reply=Reply.of(seen))
                         inspector = self._inspector(partial, place)
-                    yield View(place, shown, "Writing …", inspector, busy=True)
+                    yield View(place, shown, status, inspector, busy=True)
                     mark, fresh = time.monotonic(), False
         assert turn is not None  # the first event of every run
         if finished is None:  # stopped: closing the run has saved it, or put it aside to be saved
@@ -211,6 +225,12 @@ class Desk:
     def _status(turn: Turn) -> str:
         words = ending(turn)
         return f"Reply {words}." if words == "complete" else f"{words[0].upper()}{words[1:]}."
+
+
+def waiting_for(ahead: int) -> str:
+    """What is said of a reply that waits in the engine's queue; nothing of one that does not."""
+    replies = "1 reply" if ahead == 1 else f"{ahead} replies"
+    return f"Waiting for {replies} before this one …" if ahead else ""
 
 
 def waiting(for_another: bool) -> str:

@@ -124,8 +124,13 @@ class Handlers:
         return {
             on.loading: loading_notice(self._app) or library_notice(self._app),
             on.note: about(self._app),
-            on.timer: gr.Timer(active=self._app.status.stage == "loading"),
+            on.timer: self._timer(),
         }
+
+    def _timer(self) -> gr.Timer:
+        """Looks at the application while it loads, and goes on where its engine is elsewhere."""
+        loading = self._app.status.stage == "loading"
+        return gr.Timer(1 if loading else 2, active=loading or self._app.address != "")
 
     def save_again(self) -> Updates:
         try:

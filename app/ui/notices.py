@@ -7,10 +7,13 @@ from retrieval.manifest import DatabaseError, Manifest
 
 
 def loading_notice(application: Application) -> dict[str, Any] | None:
-    """How loading goes; nothing once the model is ready."""
+    """How loading goes, and whether an engine elsewhere can be reached; nothing if all is well."""
     status = application.status
     if status.stage == "ready":
-        return None
+        return {"kind": "hint", "text": f"{status.news}."} if status.news else None
+    if status.stage == "lost":
+        text = f"The connection to the engine is lost and tried again. {_sentence(status.message)}"
+        return {"kind": "failed", "text": text}
     if status.stage == "failed":
         text = f"The model could not be loaded: {status.message}"
         return {"kind": "failed", "text": text}
@@ -41,6 +44,8 @@ def about(application: Application) -> str:
     if info is None:
         return ""
     words = f"{info.preset}, {_rounded(info.parameters)} parameters"
+    if application.address:
+        words += f", at {application.address}"
     if held is not None:
         words += f"; {_counted(held.documents, 'document')} in {_counted(held.chunks, 'passage')}"
     return f"{words}. {info.note}"
@@ -52,6 +57,10 @@ def manifest_of(application: Application) -> Manifest | None:
         return application.passages and application.passages.manifest
     except (DatabaseError, OSError):
         return None
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?')) else '.'}"
 
 
 def _counted(count: int, thing: str) -> str:

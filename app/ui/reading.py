@@ -18,7 +18,8 @@ from app.ui.example import Example
 from app.ui.measured import effects, tokens
 from app.ui.payload import inspection
 from engine.attribution import Attribution, Unmeasurable
-from engine.protocol import PromptTooLong, ReplyChunk
+from engine.messages import RemoteError
+from engine.protocol import EngineBusy, PromptTooLong, ReplyChunk
 from retrieval.protocol import Neighbour
 
 
@@ -26,7 +27,10 @@ class NotThere(ValueError):
     """What was asked for is not there; says what and why."""
 
 
-EXPECTED = (NotThere, LogError, NotReady, Unmeasurable, NotReplayable, PromptTooLong)
+EXPECTED = (
+    NotThere, LogError, NotReady, Unmeasurable, NotReplayable, PromptTooLong, RemoteError,
+    EngineBusy,
+)  # fmt: skip
 Answer = dict[str, Any]
 P = ParamSpec("P")
 
