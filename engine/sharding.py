@@ -7,7 +7,8 @@ masters, is divided over both axes (ZeRO). An axis that does not divide a dimens
 it whole. The compiler inserts the communication.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import gcd
 from typing import Any
 
 import jax
@@ -26,6 +27,7 @@ RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     ("o.kernel", (MODEL, None)),  # [N*H D]
     ("content_bias", (MODEL, None)),  # [N H]
     ("position_bias", (MODEL, None)),
+    ("position_keys", (None, MODEL, None)),  # [W N H]
     ("up.kernel", (None, MODEL)),  # [D F]
     ("down.kernel", (MODEL, None)),  # [F D]
 )
@@ -74,6 +76,43 @@ def master_sharding(mesh: Mesh | AbstractMesh, name: str, shape: tuple[int, ...]
     return NamedSharding(mesh, PartitionSpec(*axes))
 
 
+def stack_sharding(mesh: Mesh | AbstractMesh, name: str, shape: tuple[int, ...]) -> NamedSharding:
+    """For the arrays `name` of all layers, one after the other: each as it would lie alone."""
+    return NamedSharding(mesh, PartitionSpec(None, *_weight_axes(mesh, name, shape[1:])))
+
+
+def slot_sharding(mesh: Mesh | AbstractMesh, inside: int | None, ndim: int) -> NamedSharding:
+    """For what slots remember, [A ...] with A parts of "data", and perhaps an axis, such as that
+    of heads, that is divided by "model"."""
+    axes: list[str | None] = [DATA] + [None] * (ndim - 1)
+    if inside is not None:
+        axes[inside] = MODEL
+    return NamedSharding(mesh, PartitionSpec(*axes))
+
+
+def serving_mesh(devices: Sequence[Any], heads: int, text: str | None = None) -> Mesh:
+    """The mesh that serves a model of so many heads; None divides its inside as far as they go."""
+    N = len(devices)
+    sizes = {MODEL: gcd(N, heads)} if text is None else _parse(text)
+    sizes.setdefault(DATA, N // sizes[MODEL])
+    if sizes[DATA] * sizes[MODEL] != N:
+        raise MeshError(
+            f"the mesh data={sizes[DATA]},model={sizes[MODEL]} is for "
+            f"{sizes[DATA] * sizes[MODEL]} devices, there are {N}; give two numbers whose "
+            f"product is {N}"
+        )
+    if heads % sizes[MODEL]:
+        raise MeshError(
+            f"model={sizes[MODEL]} does not divide the {heads} heads of this model; choose a "
+            f"divisor of both {heads} and {N}, up to {gcd(N, heads)}"
+        )
+    shape, types = (sizes[DATA], sizes[MODEL]), (AxisType.Auto, AxisType.Auto)
+    try:  # neighbours on the mesh as neighbours on the chips' torus
+        return jax.make_mesh(shape, (DATA, MODEL), axis_types=types, devices=devices)
+    except (NotImplementedError, ValueError):  # not every torus can be divided so
+        return Mesh(np.array(devices).reshape(shape), (DATA, MODEL), axis_types=types)
+
+
 def _weight_axes(mesh: Mesh | AbstractMesh, name: str, shape: tuple[int, ...]) -> list[str | None]:
     rule = next((axes for end, axes in RULES if name.endswith(end)), (None,) * len(shape))
     return [
@@ -82,7 +121,7 @@ def _weight_axes(mesh: Mesh | AbstractMesh, name: str, shape: tuple[int, ...]) -
     ]
 
 
-def whole(mesh: Mesh) -> NamedSharding:
+def whole(mesh: Mesh | AbstractMesh) -> NamedSharding:
     """For a number that every device holds."""
     return NamedSharding(mesh, PartitionSpec())
 

@@ -6,9 +6,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
-import sqlite_utils
 
 from retrieval.manifest import DatabaseDamaged, DatabaseError
+from retrieval.sqlite import Database
 
 FILE = "chunks.db"
 VERSION = 1
@@ -65,7 +65,7 @@ PRAGMA user_version = {VERSION};
 COMMIT;
 """
 
-SQLite = sqlite_utils.Database
+SQLite = Database
 
 
 def connect(directory: Path, *, write: bool = False) -> SQLite:

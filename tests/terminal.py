@@ -59,7 +59,9 @@ class Terminal:
     ):
         self.options, self._capsys = options, capsys
         load, own = LocalEngine.load, options.weights
-        monkeypatch.setattr(LocalEngine, "load", lambda path: engine if path == own else load(path))
+        monkeypatch.setattr(
+            LocalEngine, "load", lambda path, *how: engine if path == own else load(path, *how)
+        )
         monkeypatch.setattr("app.cli.read_environment", lambda: self.options)
         monkeypatch.setattr("app.library.default_embedder", BagEmbedder)
         monkeypatch.setattr("retrieval.embedder.default_embedder", BagEmbedder)

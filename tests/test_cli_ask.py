@@ -173,15 +173,14 @@ def test_a_failing_search_is_said_and_the_reply_goes_on(terminal, monkeypatch):
 
 
 def test_a_crash_of_the_engine_keeps_the_text_and_says_why(terminal, tiny, monkeypatch):
-    step, left = tiny.step, iter(range(4))
+    step, left = tiny._slots.step, iter(range(4))
 
     def crash(*arguments):
         if next(left, None) is None:
             raise MemoryError("no memory left")
         return step(*arguments)
 
-    monkeypatch.setattr(tiny, "warm_up", lambda: None)
-    monkeypatch.setattr(tiny, "step", crash)
+    monkeypatch.setattr(tiny._slots, "step", crash)
     ran = terminal("ask", QUESTION)
     assert ran.status == 1
     assert "error: the reply was cut off: MemoryError: no memory left" in ran.err

@@ -14,7 +14,7 @@ from app.ui.example import Example
 from app.ui.shelf import Shelf
 from app.ui.transcript import escape
 from app.ui.underway import Busy, Underway
-from engine.protocol import Sampling
+from engine.protocol import Event, Request, Sampling, WaitEvent
 
 SETTINGS = Settings(Sampling(seed=5))
 NOWHERE = Place()
@@ -190,6 +190,29 @@ def test_the_second_page_is_told_that_it_waits_for_the_first(desk: Desk):
     *_, last = desk.write("second")
     assert last.status == "Reply complete."
     assert desk.accept("third", "Next", SETTINGS, Place()).status == "Waiting for the model …"
+
+
+def test_a_reply_in_the_queue_says_how_many_are_before_it(
+    desk: Desk, application: Application, monkeypatch: pytest.MonkeyPatch
+):
+    assert application.engine is not None
+    write = application.engine.generate
+
+    def queued(request: Request) -> Iterator[Event]:
+        yield from (WaitEvent(2), WaitEvent(1), WaitEvent(0))
+        yield from write(request)
+
+    monkeypatch.setattr(application.engine, "generate", queued)
+    desk.accept("page", "Who dug the harbour?", SETTINGS, Place())
+    *growing, last = desk.write("page")
+    status = [view.status for view in growing]
+    waits = [i for i, words in enumerate(status) if words.startswith("Waiting")]
+    assert [status[i] for i in waits] == [
+        "Waiting for 2 replies before this one …",
+        *["Waiting for 1 reply before this one …"] * 2,
+    ]
+    assert set(status[waits[-1] + 1 :]) == {"Writing …"}
+    assert last.status == "Reply complete."
 
 
 # ----- opening

@@ -23,9 +23,7 @@ def folder(passages):
 
 @pytest.fixture(scope="module")
 def kill_job(tokenizer_file):
-    without_pandas = "import sys; sys.modules['pandas'] = None"  # sqlite-utils takes it, in seconds
-    program = f"{without_pandas}; from tests.kill_job import main; main()"
-    command = [sys.executable, "-c", program]
+    command = [sys.executable, "-m", "tests.kill_job"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
 

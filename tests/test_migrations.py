@@ -1,3 +1,4 @@
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -5,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database, Migrations
 
 from app.records import DetectorRun, Preset, Settings, Turn
 from app.store import migrations
 from app.store.connection import LogError
 from app.store.log import Log
 from app.store.queries import open_reader
+from retrieval.sqlite import Database, Migrations
 
 Build = Callable[..., Turn]
 
@@ -59,10 +60,8 @@ def first(count: int) -> Migrations:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "log.db"
-    Log(path).close()
-    return path
+def path(blank_log: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(blank_log, tmp_path))
 
 
 def test_every_step_is_numbered_in_order():

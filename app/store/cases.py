@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from sqlite_utils import Database
-
 from app.failures.taxonomy import taxonomy, top_of
 from app.records import Review
 from app.store import presets
 from app.store.filters import ALL, SEVERITIES, BadFilter, Filter, Source, Status, condition
 from app.store.marks import review_of
 from app.store.queries import Reader
+from retrieval.sqlite import Database
 
 __all__ = ["BadFilter", "Case", "Cases", "Counts", "Filter", "Sort"]
 

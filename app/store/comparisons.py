@@ -2,12 +2,11 @@
 
 from typing import Any, get_args
 
-from sqlite_utils import Database
-
 from app.records import Comparison, Vote
 from app.store.connection import LogError
 from app.store.ids import new_id, now
 from app.store.rows import storable
+from retrieval.sqlite import Database
 
 
 def compare(db: Database, a: str, b: str, change: str) -> Comparison:

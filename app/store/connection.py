@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlite_utils import Database
+from retrieval.sqlite import Database
 
 WAIT = 5.0  # seconds to wait for a lock that another program holds
 

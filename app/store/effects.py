@@ -5,12 +5,11 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from sqlite_utils import Database
-
 from app.store.connection import LogError
 from app.store.ids import now
 from app.store.rows import to_json
 from engine.attribution import Attribution, ChunkEffect, NeighbourEffect
+from retrieval.sqlite import Database
 
 # What was measured: a reply under the passages that it was shown.
 _BASIS = """

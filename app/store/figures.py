@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlite_utils import Database
-
 from app.records import Drawn
 from app.store.filters import ALL, Filter, Source, Status, batches
 from app.store.queries import Reader
+from retrieval.sqlite import Database
 
 
 @dataclass(frozen=True)

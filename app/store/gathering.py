@@ -5,12 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from sqlite_utils import Database
-
 from app.exports.failure import Failure, Passage, Written
 from app.failures.masking import MASK, Masker, Value
 from app.store.filters import SEVERITIES, Filter, condition
 from app.store.queries import Reader
+from retrieval.sqlite import Database
 
 TOGETHER = 50  # turns that are read at once
 _PERSONAL = "personal."

@@ -4,8 +4,6 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from sqlite_utils import Database
-
 from app.failures.masking import MASK, Masker
 from app.failures.taxonomy import taxonomy
 from app.records import Annotation
@@ -14,6 +12,7 @@ from app.store.ids import new_id, now
 from app.store.log import Log
 from app.store.marks import NOTE, annotation_of, named
 from app.store.rows import storable
+from retrieval.sqlite import Database
 
 Outcome = Literal["added", "changed", "there"]
 _ID = re.compile(r"[\w-]{1,64}", re.ASCII)

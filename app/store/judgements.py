@@ -2,12 +2,11 @@
 
 from typing import get_args
 
-from sqlite_utils import Database
-
 from app.records import Judgement, Verdict
 from app.store.connection import LogError
 from app.store.ids import now
 from app.store.rows import storable
+from retrieval.sqlite import Database
 
 _PLACE = """
 SELECT n.title, n.source, n.text FROM chunks c JOIN neighbours n ON n.chunk_id = c.id

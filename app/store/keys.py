@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlite_utils import Database
 
 from app.store.log import Log
+from retrieval.sqlite import Database
 
 BOUND = 20_000  # the newest cases have keys: 15 MB with keys of 384 numbers
 

@@ -1,8 +1,7 @@
 """The taxonomy as rows of the log, so that the log can be read without this program."""
 
-from sqlite_utils import Database
-
 from app.failures.taxonomy import taxonomy
+from retrieval.sqlite import Database
 
 _PUT = """
 INSERT INTO labels (code, parent, title, meaning) VALUES (:code, :parent, :title, :meaning)

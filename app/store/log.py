@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from app.records import Comparison, DetectorRun, Preset, Turn, Verdict, Vote
 from app.store import comparisons, effects, judgements, labels, migrations, presets, rows
 from app.store.connection import LogError, connect, explained
@@ -14,6 +12,7 @@ from app.store.ids import now
 from app.store.queries import Reader
 from engine.attribution import Attribution
 from engine.protocol import Reply
+from retrieval.sqlite import Database
 
 _RUN = """
 INSERT INTO detector_runs (turn_id, detector, version, status, seconds, message)

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
-from sqlite_utils import Database
-
 from app.failures.taxonomy import taxonomy
 from app.records import Annotation, Drawn, Logged, Progress, Review, Ruling
 from app.store.connection import LogError
@@ -17,6 +15,7 @@ from app.store.log import Log
 from app.store.queries import Reader
 from app.store.rows import legible, storable
 from app.store.values import finding_of
+from retrieval.sqlite import Database
 
 NAME = 60  # characters of an annotator's name
 NOTE = 4000  # characters

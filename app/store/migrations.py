@@ -6,8 +6,6 @@ applied ones in the table _sqlite_migrations, each in the transaction of the ste
 
 from pathlib import Path
 
-from sqlite_utils import Database, Migrations
-
 from app.store import (
     schema_0001,
     schema_0002,
@@ -17,6 +15,7 @@ from app.store import (
     schema_0006,
 )
 from app.store.connection import LogError
+from retrieval.sqlite import Database, Migrations
 
 STEPS = Migrations("log")
 

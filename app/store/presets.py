@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from sqlite_utils import Database
-
 from app.records import Preset
 from app.store.connection import LogError
 from app.store.ids import now
 from app.store.rows import legible, storable, to_json
 from app.store.values import settings_of
+from retrieval.sqlite import Database
 
 NAME = 60  # the most characters of a name
 

@@ -4,14 +4,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlite_utils import Database
-
 from app.probe.records import Measured, Run
 from app.store import rows
 from app.store.connection import LogError
 from app.store.ids import new_id, now
 from app.store.log import Log
 from engine.protocol import Info
+from retrieval.sqlite import Database
 
 _RUNS = """
 SELECT r.*, m.preset FROM probe_runs r JOIN models m ON m.id = r.model_id

@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from app.records import Comparison, DetectorRun, Finding, Judgement, Preset, Turn
 from app.store import comparisons, effects, judgements, migrations, presets, rows, values
 from app.store.connection import LogError, connect, explained
 from engine.attribution import Attribution
+from retrieval.sqlite import Database
 
 _WORD = re.compile(r"\w+")
 _LIKE_SIGNS = re.compile(r"[%_\\]")

@@ -8,10 +8,9 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from sqlite_utils import Database
-
 from app.records import Drawn
 from app.store.queries import Reader
+from retrieval.sqlite import Database
 
 RATIO = 2  # flagged replies for each one of the sample
 

@@ -9,14 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlite_utils import Database
-
 from app.failures.masking import MASK, Masker, Value
 from app.records import Turn
 from app.store.ids import now
 from app.store.masked import passage, pinned, tokens
 from app.store.queries import Reader
 from app.store.rows import title_of, to_json
+from retrieval.sqlite import Database
 
 _PERSONAL = "personal."
 

@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from sqlite_utils import Database
-
 from app.store.connection import connect, explained
 from app.store.queries import Reader
+from retrieval.sqlite import Database
 
 _SHOWN = 5  # of what is wrong in one way
 _QUOTES = """

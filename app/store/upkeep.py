@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from app.store.connection import LogError, connect, explained
 from app.store.log import Log
 from app.store.queries import Reader
+from retrieval.sqlite import Database
 
 _GOING = """
 SELECT c.id, c.title, c.created, c.updated,
