@@ -29,7 +29,7 @@ SLOTS = 8
 assert toys.TOY.retrieval
 # Eight heads, because eight devices share them; two groups of two layers after the first.
 WIDE = replace(
-    toys.TOY, name="wide", layers=5, heads=8, head_dim=4, ffw=48, vocab=64, context=24,
+    toys.TOY, name="wide", layers=5, width=24, heads=8, head_dim=4, ffw=48, vocab=64, context=24,
     retrieval=replace(toys.TOY.retrieval, layers=(2, 4)),
 )  # fmt: skip
 PRESETS = {"gopher": replace(WIDE, retrieval=None), "retro": WIDE}

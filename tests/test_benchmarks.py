@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from engine.presets import preset
 from engine.slots import Block, Draw, Drawn
+from tests.benchmarks import reading
 from tests.benchmarks.lines import Worker, WorkerFailed
 from tests.benchmarks.served import EOS, Served, Weights, blocks_of
 from tests.benchmarks.speed import Measured
@@ -138,3 +139,11 @@ def test_our_process_writes_replies_of_the_length_asked_for(tmp_path: Path):
 def test_a_process_that_fails_says_why(tmp_path: Path):
     with pytest.raises(WorkerFailed, match="no such shape"):
         Worker([sys.executable, "-c", "raise SystemExit('no such shape')"], tmp_path / "errors")
+
+
+def test_what_retrieval_adds_counts_the_searches():
+    found = {
+        "shape": "44m", "numbers": "int8", "foreign": [0.0], "gopher": [2.0, 1.0, 9.0],
+        "retro": [2.1, 2.0, 2.2], "searching": 0.1,
+    }  # fmt: skip
+    assert reading.cells(found)[2:7] == ["2.000", "2.200", "0.100", "1.10", "<= 1.15, met"]

@@ -23,6 +23,9 @@ DOORS = {  # the only modules, or folders of modules, that may import it
     "sqlite_utils": ("retrieval/sqlite.py",),
     "sentencepiece": ("engine/tokenizer.py",),
     "httpx": ("engine/connection.py",),
+    "starlette": ("engine/server/", "app/ui/"),
+    "uvicorn": ("engine/server/listening.py",),
+    "prometheus_client": ("engine/server/metrics.py",),
     "orbax": ("engine/training/checkpoints.py",),
     "PIL": ("app/evaluation/figures.py",),
 }

@@ -55,6 +55,7 @@ def read(slots: Watched, line: Line, slot: int) -> list[np.ndarray]:
     return seen
 
 
+@pytest.mark.slow
 def test_reading_and_stepping_equal_the_full_pass(toy: toys.Toy, slots: Watched):
     expected = [defined(WIDE, toy, line) for line in lines(WIDE)]
     seen = slots.watch()
@@ -63,6 +64,7 @@ def test_reading_and_stepping_equal_the_full_pass(toy: toys.Toy, slots: Watched)
     assert largest_difference(drawn, seen, expected) < 2e-5
 
 
+@pytest.mark.slow
 def test_a_sequence_has_the_same_bits_whatever_the_other_slots_hold(slots: Watched):
     first, other = lines(WIDE)[0], lines(WIDE, seed=5)[1]
     step = Step(3, first.read, int(first.tokens[first.read]), GREEDY)
@@ -76,6 +78,7 @@ def test_a_sequence_has_the_same_bits_whatever_the_other_slots_hold(slots: Watch
     assert np.array_equal(alone[-1], beside[-1])
 
 
+@pytest.mark.slow
 def test_what_rests_while_others_step_is_not_changed(slots: Watched):
     first, other = lines(WIDE)[:2]
     held = [np.asarray(a) for a in jax.tree.leaves(_of_slot(slots, first, 1))]
@@ -89,6 +92,7 @@ def _of_slot(slots: Watched, line: Line, slot: int) -> Any:
     return slots.cache(slot, line.read, WIDE.context)
 
 
+@pytest.mark.slow
 def test_a_slots_cache_goes_on_in_the_model_as_it_is_defined(toy: toys.Toy, slots: Watched):
     from engine.decode import compile_decoding
     from engine.retro import Passages
@@ -125,6 +129,7 @@ def test_a_slot_is_not_stepped_twice_at_once(slots: Watched):
         slots.step([Step(1, 24, 1, GREEDY)])
 
 
+@pytest.mark.slow
 def test_the_memory_is_written_in_place(slots: Watched):
     before = slots._memory.keys
     slots.step([Step(1, 0, 1, GREEDY)])

@@ -16,12 +16,12 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-from tests.benchmarks import alone, speed, starting
+from tests.benchmarks import alone, reading, speed, starting
 from tests.benchmarks.lines import ROOT, WorkerFailed
 from tests.benchmarks.machine import Reading, describe, pin
 from tests.benchmarks.table import HEAD, markdown
 
-PARTS = ("speed", "together", "memory", "start")
+PARTS = ("speed", "together", "passages", "memory", "start")
 
 
 def read_flags() -> argparse.Namespace:
@@ -55,8 +55,8 @@ def main() -> int:
     rounds, new = (2, 33) if flags.quick else (flags.rounds, 129)
     plan = speed.Plan(flags.build, rounds, new, flags.threads, flags.sides)
     parts = {
-        "speed": print_speed, "together": print_together, "memory": print_memory,
-        "start": print_start,
+        "speed": print_speed, "together": print_together, "passages": print_passages,
+        "memory": print_memory, "start": print_start,
     }  # fmt: skip
     kept = {}
     try:
@@ -74,9 +74,9 @@ Say = Callable[[str], None]
 
 
 def print_speed(flags: argparse.Namespace, plan: speed.Plan, say: Say) -> list[dict]:
-    reading = Reading(flags.threads)
+    bandwidth = Reading(flags.threads)
     found = [
-        speed.measure(shape, numbers, plan, reading, say)
+        speed.measure(shape, numbers, plan, bandwidth, say)
         for shape in flags.shapes
         for numbers in flags.numbers
     ]
@@ -86,7 +86,7 @@ def print_speed(flags: argparse.Namespace, plan: speed.Plan, say: Say) -> list[d
     print(markdown(HEAD, [c.cells() for one in found for c in one.compared()]))
     rates = [rate for one in found for rate in one.reading]
     print(
-        f"\nReading {reading.size / 1e6:.0f} MB with {flags.threads} threads, median of "
+        f"\nReading {bandwidth.size / 1e6:.0f} MB with {flags.threads} threads, median of "
         f"{len(rates)}: {median(rates) / 1e9:.1f} GB/s, at most {max(rates) / 1e9:.1f}.\n"
     )
     print(markdown(speed.BANDWIDTH_HEAD, [one.bandwidth() for one in found]), flush=True)
@@ -96,6 +96,14 @@ def print_speed(flags: argparse.Namespace, plan: speed.Plan, say: Say) -> list[d
 def print_together(flags: argparse.Namespace, plan: speed.Plan, say: Say) -> list[dict]:
     found = [alone.together(s, n, plan, say) for s in flags.shapes for n in flags.numbers]
     print("\n" + markdown(alone.TOGETHER_HEAD, map(alone.together_cells, found)), flush=True)
+    return found
+
+
+def print_passages(flags: argparse.Namespace, plan: speed.Plan, say: Say) -> list[dict]:
+    seconds = reading.search_seconds(flags.build / "home", say)
+    found = [reading.measure(s, n, plan, seconds, say) for s in flags.shapes for n in flags.numbers]
+    print(f"\nA search in the starter library took {seconds * 1e3:.1f} ms (median).\n")
+    print(markdown(reading.HEAD, map(reading.cells, found)), flush=True)
     return found
 
 

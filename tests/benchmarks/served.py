@@ -12,12 +12,14 @@ import resource
 import time
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from engine.presets import Preset, preset
 from engine.protocol import Sampling
 from engine.slots import Block, Draw, Drawn, Slots, Step
+from retrieval.protocol import Neighbour
 from tests.benchmarks.lines import answer
 
 EOS = 3
@@ -57,14 +59,19 @@ class Served:
 
     def __init__(self, slots: Slots, p: Preset):
         self._slots, self._chunk, self._vocab = slots, p.chunk, p.vocab
+        self._shown: tuple[Neighbour, ...] = ()
 
-    def reply(self, prompt: int, new: int, seed: int = 0, count: int = 1) -> dict:
+    def reply(
+        self, prompt: int, new: int, seed: int = 0, count: int = 1, shown: int = 0
+    ) -> dict:  # fmt: skip
         """Reads random prompts and writes `new` tokens after each, `count` sequences in step.
 
+        Each chunk that ends with the prompt or after it is shown so many neighbours.
         -> seconds of reading the first prompt, and of each step after it; the ids written last.
         """
         rng = np.random.default_rng(seed)
         ids = rng.integers(4, self._vocab, (count, prompt)).astype(np.int32)
+        self._shown = (random_neighbour(rng, self._vocab, self._chunk),) * shown
         marks, last = [time.perf_counter()], []
         for slot in range(count):
             last.append(self._read(slot, ids[slot]).token)
@@ -81,6 +88,8 @@ class Served:
         drawn = None
         for block in blocks_of(ids, self._chunk):
             ends = block.at + len(block.tokens) == len(ids)
+            if ends and block.shown is not None:
+                block = replace(block, shown=self._shown)
             drawn = self._slots.read(slot, block, Draw(GREEDY, 0) if ends else None)
         assert drawn is not None
         return drawn
@@ -92,7 +101,7 @@ class Served:
             return [drawn.token for drawn in self._slots.step(steps)]
         found = []
         for slot, token in enumerate(tokens):
-            block = Block(at, np.array([token], np.int32), np.ones(1, bool), ())
+            block = Block(at, np.array([token], np.int32), np.ones(1, bool), self._shown)
             drawn = self._slots.read(slot, block, draw)
             assert drawn is not None
             found.append(drawn.token)
@@ -101,6 +110,12 @@ class Served:
     def _size(self) -> dict:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return {"peak": peak, "slot": self._slots.slot_bytes}
+
+
+def random_neighbour(rng: np.random.Generator, vocab: int, chunk: int) -> Neighbour:
+    """Random tokens, and as many that continue them."""
+    tokens, more = (tuple(rng.integers(4, vocab, chunk).tolist()) for _ in range(2))
+    return Neighbour(0, 0, "", "", 0, 0, 0, "", "", tokens, more)
 
 
 def blocks_of(ids: np.ndarray, M: int) -> Iterator[Block]:
