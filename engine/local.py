@@ -5,7 +5,7 @@ Texts become tokens here; `engine.scheduler` feeds them to the model.
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,6 @@ class LocalEngine:
         self._retrieve = retrieve
         self._info = info
         self._slots = slots(self._preset, arrays)
-        self._scorer = Scorer(self._preset, self._slots.weights)
         self._scheduler = Scheduler(self._slots, self._preset.chunk, waiting)
         self._end = weakref.finalize(self, self._scheduler.close)  # at the latest with the process
 
@@ -75,6 +74,11 @@ class LocalEngine:
         how.setdefault("slots", partial(open_slots, numbers=numbers, count=count))
         return cls(arrays, tokenizer, info, **how)
 
+    @cached_property
+    def _scorer(self) -> Scorer:
+        """Made when it is needed: slots over several devices keep no other form of the weights."""
+        return Scorer(self._preset, self._slots.weights)
+
     def close(self) -> None:
         """Ends what is being written with EngineClosed, and gives the model's thread back."""
         self._end()
@@ -96,8 +100,8 @@ class LocalEngine:
         return len(self.tokenizer.encode(text))
 
     def warm_up(self) -> None:
-        """Compiles, or fetches from the compilation cache, what replies need; before the first."""
-        self._scheduler.run(self._slots.warm_up)
+        """Compiles, or fetches from the compilation cache, what replies need."""
+        self._scheduler.warm_up()
 
     def warm_up_scores(self) -> None:
         """The same for scoring short replies."""

@@ -67,5 +67,24 @@ class Held:
         return at
 
 
+def best_of(
+    slots: Mapping[int, Held],
+    tokens: np.ndarray,
+    valid: np.ndarray,
+    shown: Mapping[int, Sequence[Neighbour]],
+    latest: int,
+    *,
+    uniform: bool,
+) -> tuple[int, int]:
+    """The slot that holds most of a sequence, else the one unused for longest, and `Held.resume`
+    of that."""
+    ats = {
+        slot: held.resume(tokens, valid, shown, latest, uniform=uniform)
+        for slot, held in slots.items()
+    }
+    best = max(ats, key=lambda slot: (ats[slot], -slots[slot].used, -slot))
+    return best, ats[best]
+
+
 def content(neighbours: Sequence[Neighbour]) -> Content:
     return tuple((n.tokens, n.continuation_tokens) for n in neighbours)

@@ -253,6 +253,10 @@ class EngineBusy(RuntimeError):
         self.retry_after = retry_after
 
 
+class EngineClosed(RuntimeError):
+    """The engine was closed before a request had ended."""
+
+
 class Engine(Protocol):
     """Anything that writes replies."""
 

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from engine.prefixes import Held
-from engine.protocol import EngineBusy, Event, WaitEvent
+from engine.prefixes import Held, best_of
+from engine.protocol import EngineBusy, EngineClosed, Event, WaitEvent
 from engine.searching import Found, Searches
 from engine.slots import Drawn, Slots, Step
 from engine.writing import Prompt, Read, Token, Writing
@@ -30,10 +30,6 @@ _BEAT = 0.5  # seconds without an event after which one says that it waits
 _RECENT = 16  # replies that the time to wait is estimated from
 
 T = TypeVar("T")
-
-
-class EngineClosed(RuntimeError):
-    """The engine was closed before a request had ended."""
 
 
 @dataclass(eq=False)
@@ -86,19 +82,29 @@ class Scheduler:
         """What `ending` makes, in the model's thread, of the slot that a prompt was read into.
         Raises as `write`."""
         task = _Task(prompt, ending=ending)
-        for _ in self._events(task):
-            pass
+        deque(self._events(task), maxlen=0)  # waits for the end
         return task.result
 
     def run(self, work: Callable[[], T]) -> T:
-        """Does some work between two steps; it gets half of the time at most while sequences are
-        fed. Raises EngineClosed, and what the work raises."""
+        """Does some work between two steps, which takes half of the time at most. Raises
+        EngineClosed, and what the work raises."""
         future: Future[T] = Future()
         with self._change:
             self._check_open()
             self._works.append((work, future))
         self._poke()
         return future.result()
+
+    def warm_up(self) -> None:
+        """Compiles what the model needs, unless it is at work and so has that. Raises as `run`."""
+
+        def work() -> None:
+            if not self._active:
+                for held in self._held:
+                    held.forget()  # it may be written over
+                self._slots.warm_up()
+
+        self.run(work)
 
     def close(self) -> None:
         """Ends the thread after the model's current call; who waits gets EngineClosed."""
@@ -205,20 +211,14 @@ class Scheduler:
             self._do(task, partial(task.prompt.begin, at))
 
     def _place(self, task: _Task) -> tuple[_Task, int]:
-        """Gives it the free slot that holds most of it, else the one unused for longest; -> where
-        reading begins."""
-        prompt, uniform = task.prompt, self._slots.uniform
-        ats = {
-            slot: self._held[slot].resume(
-                prompt.tokens, prompt.valid, prompt.shown, prompt.latest, uniform=uniform
-            )
-            for slot in self._free
-        }
-        task.slot = max(ats, key=lambda slot: (ats[slot], -self._held[slot].used, -slot))
+        """Gives it the slot that suits it best; -> where reading begins."""
+        free, p = {slot: self._held[slot] for slot in self._free}, task.prompt
+        uniform = self._slots.uniform
+        task.slot, at = best_of(free, p.tokens, p.valid, p.shown, p.latest, uniform=uniform)
         task.served, task.begun, task.ahead = self._turns, time.monotonic(), 0
         self._free.remove(task.slot)
         self._active.append(task)
-        return task, ats[task.slot]
+        return task, at
 
     def _do(self, task: _Task, act: Callable[[], list[Event]]) -> None:
         """Does something for one sequence, tells what came of it, and ends it where it failed."""

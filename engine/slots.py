@@ -91,8 +91,8 @@ class Slots(Protocol):
     def read(self, slot: int, block: Block, draw: Draw | None = None) -> Drawn | None:
         """Feeds a block; draws the token after it if asked to.
 
-        What the slot held before `at` must be this sequence's; its last chunk completed before
-        `at` must be the last one that was completed in this slot.
+        What the slot held before `at` must be this sequence's. Where the block does not begin with
+        the last token of a chunk, the chunk before it must be the last one completed in this slot.
         """
         ...
 
@@ -105,5 +105,8 @@ class Slots(Protocol):
         ...
 
     def warm_up(self) -> None:
-        """Compiles, or fetches from the compilation cache, what reading and stepping need."""
+        """Compiles, or fetches from the compilation cache, what reading and stepping need.
+
+        What the slots hold may be lost.
+        """
         ...

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.records import Settings, Turn
-from app.settings import NUMBERS, Options
+from app.settings import NUMBERS, Numbers, Options
 from app.store.ids import new_id, now
 from engine.protocol import ChunkEvent, DoneEvent, Event, Info, Reply, Sampling, TokenEvent
 from retrieval.protocol import CHUNK, Neighbour
@@ -192,7 +192,8 @@ def tiny(weights: Path, request: pytest.FixtureRequest) -> "LocalEngine":
     """The engine of `weights`, so that it is compiled once for all tests."""
     from engine.local import LocalEngine
 
-    return LocalEngine.load(weights, request.config.getoption("--numbers"))
+    numbers: Numbers = request.config.getoption("--numbers") or "int8"
+    return LocalEngine.load(weights, numbers)
 
 
 @pytest.fixture(scope="session")

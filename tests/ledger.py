@@ -65,7 +65,9 @@ class LedgerSlots:
     def cache(self, slot: int, tokens: int, slots: int) -> Cache:
         raise NotImplementedError
 
-    def warm_up(self) -> None: ...
+    def warm_up(self) -> None:
+        """Writes over what the slots hold."""
+        self._pages = [Page([], {}) for _ in range(self.count)]
 
     def _enter(self, call: tuple, tokens: Sequence[int]) -> None:
         self._thread = self._thread or threading.current_thread()

@@ -113,3 +113,23 @@ def test_a_request_takes_the_slot_that_holds_most_of_it_else_the_one_unused_for_
     slots.log.clear()
     list(engine.generate(ask(other, 1)))
     assert slots.log == [("read", 1, 3 * M - 1, 1)]
+
+
+def test_warming_up_again_is_not_taken_for_what_was_read(make: Make):
+    engine, slots = make()
+    reply = Reply.of(engine.generate(ask(LONG, 3 * M)))
+    engine.warm_up()
+    slots.log.clear()
+    assert alike(Reply.of(engine.generate(ask(LONG, 3 * M))), reply)
+    assert slots.log[0][2] == 0
+
+
+def test_a_reply_under_way_is_not_warmed_up_over(make: Make):
+    engine, slots = make()
+    expected = Reply.of(engine.generate(ask(SHORT, 100)))
+    events = engine.generate(ask(SHORT, 100))
+    seen = [next(events)]
+    while slots.log.count(("step", 0)) < 100:
+        seen.append(next(events))
+    engine.warm_up()
+    assert alike(Reply.of([*seen, *events]), expected)

@@ -9,8 +9,7 @@ from contextlib import closing
 import pytest
 
 from engine.local import LocalEngine
-from engine.protocol import ChunkEvent, Info, Reply, Segment, TokenEvent, WaitEvent
-from engine.scheduler import EngineClosed
+from engine.protocol import ChunkEvent, EngineClosed, Info, Reply, Segment, TokenEvent, WaitEvent
 from engine.tokenizer import Tokenizer
 from retrieval.protocol import Neighbour
 from tests.crowd import LONG, SHORT, SOON, TINY, M, Make, alike, ask, find, idle, started, until

@@ -44,15 +44,16 @@ def test_only_the_part_that_is_asked_for_is_read(weights: Path):
 
 
 @pytest.mark.slow
-def test_the_engine_over_a_mesh_writes_what_the_plain_one_writes(weights: Path, tiny: LocalEngine):
-    engine = open_engine(weights, Spread(slots=2))
+def test_the_engine_over_a_mesh_writes_what_the_plain_one_writes(weights: Path):
+    engines = [open_engine(weights, Spread(slots=2)), LocalEngine.load(weights, "float32")]
     try:
         written, expected = (
             [event.id for event in e.generate(REQUEST) if isinstance(event, TokenEvent)]
-            for e in (engine, tiny)
+            for e in engines
         )
     finally:
-        engine.close()
+        for engine in engines:
+            engine.close()
     assert written == expected and len(written) > 5
 
 

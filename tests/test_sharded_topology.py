@@ -7,7 +7,6 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import pytest
 from jax.sharding import AbstractMesh
