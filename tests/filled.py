@@ -1,5 +1,6 @@
 """A log with everything in it that people and detectors say of replies."""
 
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -20,7 +21,8 @@ from tests.test_effects import measured
 MAIL = "anna.smith@example.org"
 PHONE = "+44 20 7946 0958"
 VALUES = (MAIL, MAIL.upper(), PHONE)
-PARTS = ("smith", "anna.sm", "7946", "958")  # that stand nowhere else
+PARTS = ("smith", "anna.sm", "20 7946", "7946 0958")  # that stand nowhere else
+PIECE = re.compile(rb"[^0-9a-f](7946|0958|958)[^0-9a-f]")  # and inside no random id
 LOOP = "the sea is blue and calm " * 5
 REPLY = f"Fine 🌊 start. {LOOP}Write to {MAIL} about 1411."
 

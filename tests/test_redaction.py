@@ -32,6 +32,7 @@ from tests.filled import (
     MAIL,
     PARTS,
     PHONE,
+    PIECE,
     REPLY,
     VALUES,
     Filled,
@@ -66,6 +67,7 @@ def test_no_byte_of_a_value_is_left(masked: Log):
     raw = contents(masked.path)
     for part in (*VALUES, *PARTS, MAIL[12:]):
         assert part.encode() not in raw, part
+    assert not PIECE.search(raw)
     assert b"the sea is blue" in raw
 
 
