@@ -72,12 +72,12 @@ class KernelSlots:
         r, passages = self._preset.retrieval, None
         if block.shown and r is not None:
             passages = passages_of({0: block.shown}, 1, r.neighbours, r.neighbour_tokens)
-        forget = passages is None and (block.shown is not None or block.at == 0)
-        run = self._functions["complete" if passages is not None else "end" if forget else "read"]
-        weights = self.weights if passages is not None else None
-        logits, self._memory = run(
-            self._constants, weights, self._memory, rows, np.int32(count), passages
-        )
+        given = self._constants, self._memory, rows, np.int32(count)
+        if passages is not None:
+            logits, self._memory = self._functions["complete"](*given, self.weights, passages)
+        else:
+            forget = block.shown is not None or block.at == 0
+            logits, self._memory = self._functions["read"](*given, forget)
         if draw is None:
             return None
         return drawn_of(self._functions["draw"](logits, draws_of([draw], 1), np.int32(1)), 1)[0]
@@ -124,26 +124,17 @@ def functions(p: Preset, bits: Bits, count: int) -> dict[str, Any]:
         none = jnp.zeros((0, p.heads, 1, p.head_dim, 32), jnp.float16)
         return places(model, p.context), none
 
-    @partial(jax.jit, donate_argnums=2)
+    @partial(jax.jit, donate_argnums=1, static_argnums=4)
     def read(
-        constants: Constants, weights: None, memory: Memory, rows: jax.Array, count: jax.Array,
-        passages: None,
-    ) -> tuple[jax.Array, Memory]:  # fmt: skip
+        constants: Constants, memory: Memory, rows: jax.Array, count: jax.Array, forget: bool
+    ) -> tuple[jax.Array, Memory]:
+        memory = hide(memory, rows[0, 1]) if forget else memory
         _, logits, memory = run(constants, memory, rows, count, (0, stages), outputs=1)
         return logits, memory
 
-    @partial(jax.jit, donate_argnums=2)
-    def end(
-        constants: Constants, weights: None, memory: Memory, rows: jax.Array, count: jax.Array,
-        passages: None,
-    ) -> tuple[jax.Array, Memory]:  # fmt: skip
-        memory = hide(memory, rows[0, 1])
-        _, logits, memory = run(constants, memory, rows, count, (0, stages), outputs=1)
-        return logits, memory
-
-    @partial(jax.jit, donate_argnums=2)
+    @partial(jax.jit, donate_argnums=1)
     def complete(
-        constants: Constants, weights: Any, memory: Memory, rows: jax.Array, count: jax.Array,
+        constants: Constants, memory: Memory, rows: jax.Array, count: jax.Array, weights: Any,
         passages: Passages,
     ) -> tuple[jax.Array, Memory]:  # fmt: skip
         x, _, memory = run(constants, memory, rows, count, (0, half), outputs=0)
@@ -168,7 +159,7 @@ def functions(p: Preset, bits: Bits, count: int) -> dict[str, Any]:
         return draw(logits, draws, count), memory
 
     return {
-        "places": tables, "read": read, "end": end, "complete": complete, "step": step,
+        "places": tables, "read": read, "complete": complete, "step": step,
         "draw": jax.jit(draw),
         "recall": jax.jit(partial(recall, p), static_argnums=3),
     }  # fmt: skip
