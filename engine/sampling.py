@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from engine import slots
-from engine.protocol import Sampling
 
 ALTERNATIVES = 5  # how many of the likeliest tokens are reported with each choice
 LIKELIEST = 256  # tokens that a draw looks at first; hardly ever needs more
@@ -32,11 +31,6 @@ class Choice(NamedTuple):
     logprob: jax.Array  # [B] float32, nats
     top: jax.Array  # [B ALTERNATIVES] int32
     top_logprobs: jax.Array  # [B ALTERNATIVES] float32
-
-
-def draw_of(s: Sampling, number: int) -> Draw:
-    """The draw of one request's token `number`, as a batch of one."""
-    return draws_of([slots.Draw(s, number)], 1)
 
 
 def draws_of(draws: Sequence[slots.Draw], rows: int) -> Draw:
@@ -66,12 +60,7 @@ def drawn_of(choice: Choice, count: int) -> list[slots.Drawn]:
 
 
 def sample(logits: jax.Array, draw: Draw) -> Choice:
-    """logits float32 [B V] -> one token a sequence.
-
-    Top-k, then the nucleus: the fewest likeliest tokens whose probability at this temperature
-    reaches top_p, always at least one. The same seed, number and logits give the same token in
-    any batch.
-    """
+    """`sample_rows` for all rows [B V]."""
     return sample_rows(logits, draw, logits.shape[0])
 
 
@@ -91,10 +80,12 @@ class Ranked(NamedTuple):
 def sample_rows(
     logits: jax.Array, draw: Draw, count: jax.Array | int, ranked: Ranked | None = None
 ) -> Choice:
-    """`sample` for the first `count` [] rows; in the others every token is 0.
+    """logits float32 [B V] -> one token for each of the first `count` [] rows, 0 in the others.
 
-    One row after the other, so that its bits do not depend on the batch, and a row that needs
-    little takes little. `ranked` may bring what else is computed here.
+    Top-k, then the nucleus: the fewest likeliest tokens whose probability at this temperature
+    reaches top_p, always at least one. The same seed, number and logits give the same token in
+    any batch: one row after the other, so that its bits do not depend on the batch, and a row that
+    needs little takes little. `ranked` may bring what else is computed here.
     """
     B, V = logits.shape
     tops = min(ALTERNATIVES, V)

@@ -98,7 +98,7 @@ def bits(request: pytest.FixtureRequest) -> Bits:
 def test_each_half_of_a_layer_is_that_of_the_definition(variant: str, bits: Bits):
     arrays, rows = random_arrays(P), 23
     flat, plan, floats = pack(P, arrays, bits)
-    run = functions(P, bits, 2)
+    run = functions(P, bits)
     pool = flat["decoder.embedding.table"]
     constants = Constants(pool.values, pool.scales, plan, floats, *run["places"](nest(flat)))
     model = nnx.merge(graph_of(P), nest(round_arrays(arrays, bits))).decoder

@@ -9,11 +9,16 @@ import pytest
 
 from engine import sampling, slots
 from engine.protocol import Sampling
-from engine.sampling import Draw, draw_of, drawn_of, draws_of
+from engine.sampling import Draw, drawn_of, draws_of
 
 sample = jax.jit(sampling.sample)  # one program instead of one for each step of it
 sample_rows = jax.jit(sampling.sample_rows)
 LOGITS = np.log(np.array([[0.5, 0.25, 0.15, 0.07, 0.02, 0.01]], np.float32))
+
+
+def draw_of(s: Sampling, number: int) -> Draw:
+    """As a batch of one."""
+    return draws_of([slots.Draw(s, number)], 1)
 
 
 def draws(count: int = 300, **fields) -> np.ndarray:

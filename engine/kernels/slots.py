@@ -46,7 +46,7 @@ class KernelSlots:
         self.count, self.length = count, p.context
         flat, plan, floats = pack(p, arrays, bits)
         self.weights = nest(flat)
-        self._functions = functions(p, bits, count)
+        self._functions = functions(p, bits)
         near, far = self._functions["places"](self.weights)
         pool = next(w for w in flat.values() if hasattr(w, "value_at"))
         self._constants = Constants(pool.values, pool.scales, plan, floats, near, far)
@@ -109,7 +109,7 @@ class KernelSlots:
         self.step([Step(0, M, 0, greedy)])
 
 
-def functions(p: Preset, bits: Bits, count: int) -> dict[str, Any]:
+def functions(p: Preset, bits: Bits) -> dict[str, Any]:
     """The compiled functions of one shape."""
     graph, M, r = graph_of(p), p.chunk, p.retrieval
     stages = 2 * p.layers

@@ -19,7 +19,7 @@ from engine.server.bodies import ChatBody, CompletionBody, body_of
 from engine.server.guard import Guard
 from engine.server.keys import Keys
 from engine.server.metrics import Meter
-from engine.server.planning import plan_chat, plan_completion
+from engine.server.planning import Plan, plan_chat, plan_completion
 from engine.server.pump import Places
 from engine.server.refusals import Refusal, ascii_json, refusal_of
 from engine.server.service import Limits, Service
@@ -139,20 +139,22 @@ class Server:
         service, limits = self._ready(), self._limits
         body = await body_of(request, ChatBody, limits)
         plan = await run_in_threadpool(plan_chat, body, service, limits)
-        shape = ChatShape(service.engine.tokenizer, plan.alternatives)
-        return Answer(
-            plan, shape, service, limits, self._places, self._meter,
-            stream=body.stream, count=body.stream_options.include_usage,
-        )  # fmt: skip
+        return self._answer(service, body, plan, ChatShape)
 
     @answered
     async def complete(self, request: Request) -> Response:
         service, limits = self._ready(), self._limits
         body = await body_of(request, CompletionBody, limits)
         plan = await run_in_threadpool(plan_completion, body, service, limits)
-        shape = CompletionShape(service.engine.tokenizer, plan.alternatives)
+        return self._answer(service, body, plan, CompletionShape)
+
+    def _answer(
+        self, service: Service, body: ChatBody | CompletionBody, plan: Plan,
+        shape: type[ChatShape] | type[CompletionShape],
+    ) -> Answer:  # fmt: skip
         return Answer(
-            plan, shape, service, limits, self._places, self._meter,
+            plan, shape(service.engine.tokenizer, plan.alternatives), service, self._limits,
+            self._places, self._meter,
             stream=body.stream, count=body.stream_options.include_usage,
         )  # fmt: skip
 
