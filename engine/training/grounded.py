@@ -1,8 +1,8 @@
 """Grounded examples: a passage, a question, and an answer that can be read off the passage.
 
 From records that hold them, and made from plain documents: a sentence of a passage is the
-answer, and the question is put together from words of that sentence. The second kind is endless
-and copy-heavy, which makes copying emerge early (gopher-retro notes: Doostmohammadi 2025).
+answer, and the question is made of that sentence (questions.py). The second kind is endless and
+copy-heavy, which makes copying emerge early (Doostmohammadi and Kuhlmann, arXiv 2505.14309).
 """
 
 import random
@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine.training.corpus import Record
+from engine.training.questions import COMMON, WORD, ask, questions_about
 
 UNANSWERED = "The passages do not say."
+BY_RULE = 0.7  # of made questions: asked by rule where a sentence allows it, else of its words
 
 
 @dataclass(frozen=True)
@@ -26,56 +28,10 @@ class Example:
 
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
-_WORD = re.compile(r"[A-Za-z][A-Za-z'-]+|\d[\d,.]*\d|\d")
-_COMMON = frozenset(
-    word
-    for line in (
-        "the a an of and to in is are was were be been by for with on at as from that this these",
-        "those it its they their which who whom whose or but not have has had he she his her him",
-        "we you i there than then so such can could may might will would into over under also",
-        "more most other some any all many each one two about between through during after before",
-        "when where while if because however both very only same often used called known",
-    )
-    for word in line.split()
-)
-_LEADS = (
-    "What about", "Tell me about", "What do you know about", "Tell me", "What is said about",
-    "Can you tell me about", "Explain", "I would like to know about", "How about",
-)  # fmt: skip
-_ASKING = (
-    "What", "How", "Why", "When", "Where", "Who", "Which", "What is", "What does", "How does",
-    "Why does", "Where is", "How is", "Why is", "Who was", "When was", "What are", "Why are",
-    "How many", "How do", "Do you know",
-)  # fmt: skip
 
 
 def split_sentences(text: str) -> list[str]:
     return [s.strip() for s in _SENTENCE.split(text.replace("\n", " ")) if s.strip()]
-
-
-def ask(sentence: str, title: str, rng: random.Random) -> str | None:
-    """A question whose words point at the sentence, or None where it has too few."""
-    words = [w for w in _WORD.findall(sentence) if w.lower() not in _COMMON]
-    if len(words) < 3:
-        return None
-    if rng.random() < 0.5:  # a run of the sentence's words, as in a real question
-        count = rng.randint(2, 4)
-        at = rng.randrange(max(1, len(words) - count + 1))
-        picked = words[at : at + count]
-    else:
-        chosen = sorted(rng.sample(range(len(words)), min(len(words), rng.randint(1, 3))))
-        picked = [words[i] for i in chosen]
-    if title and rng.random() < 0.7 and title.lower() not in " ".join(picked).lower():
-        picked.insert(rng.choice((0, len(picked))), title.split(" (")[0])
-    picked = [w if rng.random() < 0.5 else w.lower() for w in picked]
-    lead = rng.choice(_ASKING if rng.random() < 0.7 else _LEADS)
-    joiner = " and " if lead in _LEADS and rng.random() < 0.3 else " "
-    if lead.startswith(("What", "How", "Why")) and rng.random() < 0.4:
-        picked.insert(0, rng.choice(("the", "a", "is the", "do", "are the")))
-    question = f"{lead} {joiner.join(picked)}"
-    if rng.random() < 0.1:
-        question = question.lower()
-    return question + ("?" if rng.random() < 0.85 else rng.choice(("", ".")))
 
 
 def made_examples(document: Record, rng: random.Random, count: int) -> Iterator[Example]:
@@ -94,11 +50,16 @@ def made_examples(document: Record, rng: random.Random, count: int) -> Iterator[
                 break
             passage = f"{passage} {sentence}".strip()
             kept.append(sentence)
-        answers = [s for s in kept if 6 <= len(s.split()) <= 40 and s[-1] in ".!?"]
-        if len(kept) < 2 or not answers:
+        fit = [s for s in kept if 6 <= len(s.split()) <= 40 and s[-1] in ".!?" and "  " not in s]
+        if len(kept) < 2 or not fit:
             continue
-        answer = rng.choice(answers)
-        question = ask(answer, title, rng)
+        asked = {s: found for s in fit if (found := questions_about(s, title))}
+        if asked and rng.random() < BY_RULE:
+            answer = rng.choice(list(asked))
+            question = rng.choice(asked[answer])
+        else:
+            answer = rng.choice(fit)
+            question = ask(answer, title, rng)
         if question:
             yield Example(passage, ((question, answer),))
 
@@ -108,8 +69,8 @@ def _cut(passage: str, answer: str, limit: int = 700) -> str:
     if len(passage) <= limit:
         return passage
     sentences = split_sentences(passage)
-    wanted = {w.lower() for w in _WORD.findall(answer)} - _COMMON
-    scores = [len(wanted & {w.lower() for w in _WORD.findall(s)}) for s in sentences]
+    wanted = _informative(answer)
+    scores = [len(wanted & _informative(s)) for s in sentences]
     at = scores.index(max(scores))
     low = high = at
     size = len(sentences[at])
@@ -142,9 +103,32 @@ def example_of(record: Record) -> Example | None:
 
 def share_said(example: Example) -> float:
     """The share of the first answer's informative words that stand in the passage."""
-    said = {w.lower() for w in _WORD.findall(example.passage)}
-    words = {w.lower() for w in _WORD.findall(example.turns[0][1])} - _COMMON
-    return len(words & said) / max(1, len(words))
+    words = _informative(example.turns[0][1])
+    return len(words & _informative(example.passage)) / max(1, len(words))
+
+
+def in_sentences(example: Example) -> Example | None:
+    """The example with the first answer as the sentence of the passage that says most of it, or
+    None where no sentence says most. What is not answered stays as it is."""
+    if not example.answered:
+        return example
+    question, answer = example.turns[0]
+    wanted, asked = _informative(answer), _informative(question)
+
+    def says(sentence: str) -> tuple[bool, int, int]:
+        words = _informative(sentence)
+        verbatim = answer.rstrip(".").casefold() in sentence.casefold()
+        return verbatim, len(words & wanted), len(words & asked)
+
+    best = max(split_sentences(example.passage), key=says)
+    verbatim, common, _ = says(best)
+    if not verbatim and common < 0.6 * max(1, len(wanted)):
+        return None
+    return Example(example.passage, ((question, best), *example.turns[1:]))
+
+
+def _informative(text: str) -> set[str]:
+    return {word.lower() for word in WORD.findall(text)} - COMMON
 
 
 def as_text(example: Example) -> str:
