@@ -11,6 +11,7 @@ from pathlib import Path
 from app import dryrun
 from app.ask import ask, replay
 from app.batch import NothingToAsk, ask_all
+from app.evaluation.command import with_what
 from app.records import Settings
 from app.settings import NUMBERS, VERSION, Options, read_environment
 
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     }  # fmt: skip
     if not any(w in known or w in ("-h", "--help", "--version") for w in words):
         words = ["chat", *words]
-    flags = parser.parse_args(words)
+    flags = parser.parse_args(with_what(words))
     names = {field.name for field in fields(Options)}
     given = {name: value for name, value in vars(flags).items() if name in names}
     try:

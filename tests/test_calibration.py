@@ -48,7 +48,7 @@ def test_replies_are_greedy_and_as_recommended():
 
 def test_a_card_keeps_what_it_says_beside_the_thresholds(tmp_path):
     (tmp_path / "card.json").write_text('{"preset": "tiny", "effects": {"used": 9}}')
-    write_card(tmp_path, {"used": 1.5, "hurt": -2.0, "copied": 4})
+    write_card(tmp_path, {"effects": {"used": 1.5, "hurt": -2.0, "copied": 4}})
     card = json.loads((tmp_path / "card.json").read_text())
     assert card == {"preset": "tiny", "effects": {"used": 1.5, "hurt": -2.0, "copied": 4}}
 

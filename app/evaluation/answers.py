@@ -9,9 +9,16 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from app.evaluation.bootstrap import ratio, share
+from app.evaluation.curves import told
+from app.evaluation.held import NothingToMeasure
+from app.evaluation.parts import Part
 from engine.protocol import Engine, Reply, Request, Sampling, Segment
-from engine.training.grounded import UNANSWERED, Example
+from engine.training.corpus import read_records
+from engine.training.grounded import UNANSWERED, Example, example_of
 from prompts.dialogue import STOP, exchange
 from retrieval.chunks import split
 from retrieval.protocol import Chunk, Document, EncodeOffsets, Neighbour
@@ -32,6 +39,15 @@ class Answer:
     answered: bool
     f1: float
     copied: float
+
+    @property
+    def declined(self) -> bool:
+        return declines(self.reply)
+
+
+def declines(reply: str) -> bool:
+    """Whether a reply is, or holds, that the passages do not say."""
+    return UNANSWERED.rstrip(".").casefold() in reply.casefold()
 
 
 def ask_all(
@@ -99,21 +115,63 @@ def summarise(answers: Sequence[Answer]) -> list[dict[str, float | str]]:
     for way in WAYS:
         some = [a for a in answers if a.way == way]
         yes, no = [a for a in some if a.answered], [a for a in some if not a.answered]
-        declined = [UNANSWERED.casefold() in a.reply.casefold() for a in some]
         rows.append(
             {
                 "way": way,
                 "answerable": len(yes),
                 "f1": _mean([a.f1 for a in yes]),
                 "copied": _mean([a.copied for a in yes]),
-                "declined": _mean([d for d, a in zip(declined, some, strict=True) if a.answered]),
+                "declined": _mean([a.declined for a in yes]),
                 "unanswerable": len(no),
-                "rightly declined": _mean(
-                    [d for d, a in zip(declined, some, strict=True) if not a.answered]
-                ),
+                "rightly declined": _mean([a.declined for a in no]),
             }
         )
     return rows
+
+
+def answers_part(
+    engine: Engine, encode: EncodeOffsets, examples: Sequence[Example], seed: int
+) -> Part:
+    """A row an example: its replies in every way."""
+
+    def rows() -> Iterator[tuple[Answer, ...]]:
+        replies = ask_all(engine, encode, examples)
+        yield from zip(*[replies] * len(WAYS), strict=True)
+
+    def summarise(rows: Sequence[Sequence[Answer]]) -> dict[str, Any]:
+        return {"rows": [intervals(some, seed) for some in zip(*rows, strict=True)]}
+
+    return Part("answers", len(examples), rows, summarise)
+
+
+def intervals(answers: Sequence[Answer], seed: int) -> dict[str, Any]:
+    """Of the answers in one way."""
+    yes, no = ([a for a in answers if a.answered == answered] for answered in (True, False))
+
+    def mean(values: Sequence[float]) -> dict[str, Any] | None:
+        return told(ratio(values, [1.0] * len(values), seed))
+
+    return {
+        "way": answers[0].way,
+        "f1": mean([a.f1 for a in yes]),
+        "copied": mean([a.copied for a in yes]),
+        "declined": told(share([a.declined for a in yes])),
+        "rightly_declined": told(share([a.declined for a in no])),
+    }
+
+
+def read_examples(path: Path, limit: int | None = None) -> list[Example]:
+    """The grounded questions among the first `limit` records of a file.
+
+    Raises NothingToMeasure and CorpusError.
+    """
+    records = list(read_records(path))[:limit]
+    found = [example for r in records if (example := example_of(r)) is not None]
+    if not found:
+        raise NothingToMeasure(
+            f'{path} holds no questions with "context", "question" and "answers"'
+        )
+    return found
 
 
 def _mean(values: Sequence[float | bool]) -> float:

@@ -1,4 +1,4 @@
-"""Confidence intervals by bootstrap over documents.
+"""Confidence intervals by bootstrap over documents; of counted cases, Wilson's.
 
 The chunks of a document are alike, so whole documents are drawn anew, with replacement, and what
 is measured is a ratio of sums over them: bits to bytes, right answers to questions.
@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from app.failures.quality import Share
 
 ROUNDS = 2000
 LEVEL = 0.95
@@ -51,6 +53,13 @@ def ratio(over: Sequence[float], under: Sequence[float], seed: int) -> Interval 
     sums = counts @ pairs  # [rounds 2]
     low, high = np.quantile(sums[:, 0] / sums[:, 1], ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return Interval(value, float(low), float(high))
+
+
+def share(right: Sequence[bool]) -> Interval | None:
+    """The share of cases that are right, with Wilson's interval, which has a width also where all
+    cases agree; None of no case."""
+    counted = Share(sum(right), len(right))
+    return Interval(counted.hits / counted.of, *counted.interval) if right else None
 
 
 def rounded(value: float) -> float:

@@ -20,9 +20,11 @@ def add_command(
     evaluate = commands.add_parser(
         "eval",
         help="measure a model on files that it never saw",
-        description="report measures it as a language model, with retrieval on, off and with "
-        "random passages; answers asks it questions about passages; effects finds from where on "
-        "an effect of a passage has a word; text is bits per byte alone.",
+        description="Without WHAT it is card: the figures that the model card quotes, beside what "
+        "it says, as in `eval --quick`. facts asks about articles of the library; report measures "
+        "a language model, with retrieval on, off and with random passages; answers asks questions "
+        "about passages; effects finds from where on an effect of a passage has a word; text is "
+        "bits per byte alone.",
     )
     whats = evaluate.add_subparsers(required=True, metavar="WHAT")
     weights = argparse.ArgumentParser(add_help=False)
@@ -40,6 +42,8 @@ def add_command(
     )  # fmt: skip
     file = argparse.ArgumentParser(add_help=False)
     file.add_argument("file", type=Path, metavar="FILE", help="jsonl(.xz), a record a line")
+    _add_card(whats, attached)
+    _add_facts(whats, attached)
     _add_report(whats, attached)
 
     answers = whats.add_parser(
@@ -70,6 +74,54 @@ def add_command(
     effects.set_defaults(run=run_effects)
 
 
+def with_what(words: list[str]) -> list[str]:
+    """`eval` and `eval --quick` are `eval card` and `eval card --quick`."""
+    if words[:1] != ["eval"] or "-h" in words[1:2] or "--help" in words[1:2]:
+        return words
+    named = len(words) > 1 and not words[1].startswith("-")
+    return words if named else ["eval", "card", *words[1:]]
+
+
+def _add_card(whats: Any, attached: argparse.ArgumentParser) -> None:
+    card = whats.add_parser(
+        "card",
+        parents=[attached],
+        help="measure what the model card quotes and compare (what `eval` does without WHAT)",
+        description="Measures, prints a table of what was measured beside what the card says, and "
+        "tells where the card's value is not within the measured 95 % interval. It needs no file: "
+        "questions about articles of the library, their bits per byte and repetition. With files "
+        "it measures those too. Ctrl-C ends it with what has been measured.",
+    )
+    card.add_argument("--quick", action="store_true", help="a few of each, and all questions")
+    card.add_argument("--text", type=Path, metavar="FILE", help="held-out documents, jsonl(.xz)")
+    card.add_argument("--wikitext", type=Path, metavar="FILE", help="the WikiText-2 test")
+    card.add_argument("--lambada", type=Path, metavar="FILE", help="LAMBADA, a passage a record")
+    card.add_argument(
+        "--answers", type=Path, metavar="FILE", help="questions about passages, jsonl(.xz)"
+    )
+    card.add_argument("--write", action="store_true", help="put what was measured into the card")
+    card.add_argument("--seed", type=int, default=0, help="of all that is random (default 0)")
+    card.set_defaults(run=run_card)
+
+
+def _add_facts(whats: Any, attached: argparse.ArgumentParser) -> None:
+    facts = whats.add_parser(
+        "facts",
+        parents=[attached],
+        help="how many replies have the fact that was asked for: retrieval on, off, in context",
+        description="Asks every question with the settings that the page begins with, but "
+        "greedily: with retrieval on, off, and on with the best passage in the prompt as well. "
+        "Ctrl-C ends it with what has been measured.",
+    )
+    facts.add_argument(
+        "file", type=Path, nargs="?", metavar="FILE",
+        help='jsonl of {"question", "article": its title, "facts": [[alternative, ...], ...]}; a '
+        "reply must have an alternative of each list (default: 50 about the library)",
+    )  # fmt: skip
+    facts.add_argument("--show", action="store_true", help="print every reply as well")
+    facts.set_defaults(run=run_facts)
+
+
 def _add_report(whats: Any, attached: argparse.ArgumentParser) -> None:
     report = whats.add_parser(
         "report",
@@ -92,6 +144,43 @@ def _add_report(whats: Any, attached: argparse.ArgumentParser) -> None:
     report.add_argument("--quick", action="store_true", help="a few of each: about two minutes")
     report.add_argument("--seed", type=int, default=0, help="of all that is random (default 0)")
     report.set_defaults(run=run_report)
+
+
+def run_card(options: Options, flags: argparse.Namespace) -> int:
+    from app.evaluation.card import measure_card
+    from app.evaluation.language import watch
+
+    return measure_card(options, flags, watch)
+
+
+def run_facts(options: Options, flags: argparse.Namespace) -> int:
+    from app.compose import defaults_of
+    from app.evaluation.facts import FILE, facts_part, missing, read_facts
+    from app.evaluation.language import card_of, open_all, watch
+    from app.evaluation.report import collect
+    from retrieval.retriever import Retriever
+
+    facts = read_facts(flags.file or FILE)
+    opened = open_all(options)
+    defaults = defaults_of(card_of(options, opened.engine))
+    if lacking := missing(facts, opened.database):
+        print(lacking, file=sys.stderr)
+    retrieve = Retriever(opened.database, opened.embedder, dense_only=options.dense_only)
+    opened.engine.use(retrieve)
+    part = facts_part(opened.engine, retrieve, opened.database, facts, defaults)
+    rows: list[Any] = []
+    whole = collect(part, watch, rows)
+    for fact, told in zip(facts, rows, strict=False) if flags.show else ():
+        print(f"{fact.question} ({fact.article})")
+        for way, reply in told.items():
+            print(f"  [{way}] {'right' if reply.right else 'not right'}"
+                  f"{', found' if reply.found else ''}: {reply.reply!r}")  # fmt: skip
+    summary = part.summarise(rows) if rows else {"ways": [], "differences": []}
+    for row in (*summary["ways"], *summary["differences"]):
+        print(json.dumps(row))
+    if not whole:
+        print(f"ended early: {len(rows)} of {len(facts)} questions", file=sys.stderr)
+    return 0 if whole else 130
 
 
 def run_report(options: Options, flags: argparse.Namespace) -> int:
@@ -130,17 +219,10 @@ def run_text(options: Options, flags: argparse.Namespace) -> int:
 
 def run_answers(options: Options, flags: argparse.Namespace) -> int:
     from app.compose import prepare_jax
-    from app.evaluation.answers import ask_all, summarise
+    from app.evaluation.answers import ask_all, read_examples, summarise
     from engine.local import LocalEngine
-    from engine.training.corpus import read_records
-    from engine.training.grounded import example_of
 
-    examples = [example_of(record) for record in list(read_records(flags.file))[: flags.limit]]
-    examples = [example for example in examples if example is not None]
-    if not examples:
-        raise NothingToMeasure(
-            f'{flags.file} holds no questions with "context", "question" and "answers"'
-        )
+    examples = read_examples(flags.file, flags.limit)
     prepare_jax(options)
     engine = LocalEngine.load(flags.weights, flags.numbers)
     answers = []
@@ -182,7 +264,7 @@ def run_effects(options: Options, flags: argparse.Namespace) -> int:
         "replies": len(measured),
     }
     if flags.write:
-        write_card(flags.weights, described)
+        write_card(flags.weights, {"effects": described})
     print(json.dumps(described))
     return 0
 

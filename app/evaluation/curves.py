@@ -116,21 +116,24 @@ def chosen(readings: Sequence[Reading], on: str, seed: int, choose: Choose) -> R
     }
 
 
+def summarise_ways(readings: Sequence[Reading], k: int, seed: int) -> Row:
+    on = with_k(k)
+    return {**counts(readings), "ways": by_way(readings, (OFF, on, RANDOM), seed, on)}
+
+
 def summarise_wikitext(readings: Sequence[Reading], k: int, seed: int) -> Row:
     """With the perplexity of a word: the exponential of all nats over the count of words."""
-    on = with_k(k)
-    rows = by_way(readings, (OFF, on, RANDOM), seed, on)
-    for row in rows:
+    on, found = with_k(k), summarise_ways(readings, k, seed)
+    for row in found["ways"]:
         way = on if row["way"] == ON else row["way"]
         nats = [sum(reading.nats[way]) for reading in readings]
-        found = ratio(nats, [reading.words for reading in readings], seed)
-        row["word_perplexity"] = told(found.map(perplexity) if found else None)
+        a_word = ratio(nats, [reading.words for reading in readings], seed)
+        row["word_perplexity"] = told(a_word.map(perplexity) if a_word else None)
     return {
-        **counts(readings),
+        **found,
         "words": sum(reading.words for reading in readings),
         "normalisation": "nats of all tokens over words, as the file has them, <unk> and @-@ "
         "included: runs between white space, and one for each end of a line",
-        "ways": rows,
     }
 
 

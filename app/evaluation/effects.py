@@ -6,22 +6,22 @@ nineteen in twenty of those do not add is no measurable effect.
 """
 
 import json
-import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from app.effects import controls_for
+from app.evaluation.asking import unlogged
+from app.evaluation.held import NothingToMeasure
 from app.failures.loops import Words
 from app.passages import Passages
 from app.prompt import prompt_of
 from app.records import Settings, Turn
 from app.shared import longest_run
 from app.store.log import Log
-from app.turn import Finished, Turns
+from app.turn import Finished
 from engine.attribution import NeighbourEffect, Thresholds, attribute, calibrate, word_for
 from engine.checkpoint import write_file
 from engine.local import LocalEngine
@@ -49,11 +49,7 @@ def measure_all(
     engine: LocalEngine, passages: Passages, questions: Iterable[str], settings: Sequence[Settings]
 ) -> Iterator[list[Measured]]:
     """The chunks of the reply to each question under each of the settings."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        closing(Log(Path(folder) / "log.db")) as log,
-    ):
-        turns = Turns(engine, log, retrieve=passages.retrieve, database=passages.fingerprint)
+    with unlogged(engine, passages.retrieve, passages.fingerprint) as (turns, log):
         for number, question in enumerate(questions):
             for i, chosen in enumerate(settings):
                 *_, last = turns.run(question, chosen)
@@ -89,8 +85,11 @@ def measure(
 
 def settings_of(defaults: Settings) -> tuple[Settings, ...]:
     """Greedy, and as recommended."""
-    greedy = replace(defaults, sampling=replace(defaults.sampling, temperature=0))
-    return tuple(dict.fromkeys((greedy, defaults)))
+    return tuple(dict.fromkeys((greedy(defaults), defaults)))
+
+
+def greedy(defaults: Settings) -> Settings:
+    return replace(defaults, sampling=replace(defaults.sampling, temperature=0))
 
 
 def summarise(measured: Sequence[Measured]) -> dict[str, Any]:
@@ -124,9 +123,14 @@ def quantiles(values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def write_card(weights: Path, described: dict[str, Any]) -> None:
-    """Puts thresholds into a model card, with how they were found."""
+def write_card(weights: Path, changes: Mapping[str, Any]) -> None:
+    """Puts entries into a model card and keeps the others; written whole or not at all.
+
+    Raises NothingToMeasure where it cannot be written.
+    """
     path = weights / "card.json"
-    card = json.loads(path.read_text(encoding="utf-8"))
-    card["effects"] = described
-    write_file(path, json.dumps(card, indent=2).encode() + b"\n")
+    card = {**json.loads(path.read_text(encoding="utf-8")), **changes}
+    try:
+        write_file(path, json.dumps(card, indent=2).encode() + b"\n")
+    except OSError as error:
+        raise NothingToMeasure(f"cannot write {path}: {error.strerror}; it is as it was") from None

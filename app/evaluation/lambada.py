@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.evaluation.bootstrap import ratio
+from app.evaluation.bootstrap import ratio, share
 from app.evaluation.curves import perplexity, told
 from engine.protocol import Engine, Reply, Request, Sampling, Scoring, Segment
 from engine.tokenizer import EOS
@@ -75,7 +75,7 @@ def summarise(guesses: Sequence[Guess], seed: int) -> dict[str, Any]:
         rows.append(
             {
                 "way": way,
-                "accuracy": told(ratio([g.right[way] for g in guesses], ones, seed)),
+                "accuracy": told(share([g.right[way] for g in guesses])),
                 "perplexity": told(nats.map(perplexity)),
             }
         )

@@ -3,25 +3,31 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.compose import data_directory, open_engine
 from app.evaluation.held import NothingToMeasure, read_texts
-from app.evaluation.parts import FULL, QUICK, Measuring, Part
+from app.evaluation.parts import FULL, QUICK, Amount, Measuring, Part
 from app.evaluation.report import measure
 from app.evaluation.shown import Search
 from app.library import Bar
 from app.passages import Passages
 from app.settings import Options
 from app.store.ids import now
+from engine.card import read_card
 from engine.presets import preset
 from engine.protocol import Engine
 from engine.tokenizer import Tokenizer
 from retrieval.database import Database
 from retrieval.files import sha256_of
 from retrieval.protocol import Embedder
+
+if TYPE_CHECKING:
+    from engine.local import LocalEngine
+    from engine.remote import RemoteEngine
 
 FILES = ("text", "wikitext", "lambada")
 
@@ -38,10 +44,35 @@ def measure_language(options: Options, flags: argparse.Namespace) -> dict[str, A
     texts = {name: read_texts(path, titles=name == "text") for name, path in given.items()}
     flags.out.mkdir(parents=True, exist_ok=True)
 
+    opened = open_all(options)
+    measuring = measuring_of(opened, options, QUICK if flags.quick else FULL, flags.seed)
+    header = {
+        **header_of(opened.engine, opened.database, options.dense_only),
+        "command": command_of("report", flags, given),
+        "quick": flags.quick,
+        "seed": flags.seed,
+        "files": {
+            name: {"name": path.name, "sha256": sha256_of(path), "texts": len(texts[name])}
+            for name, path in given.items()
+        },
+    }
+    return measure(parts_of(measuring, texts), header, flags.out, watch)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What is measured: a model that reads passages, and passages."""
+
+    engine: "LocalEngine | RemoteEngine"
+    database: Database
+    embedder: Embedder
+
+
+def open_all(options: Options) -> Opened:
+    """Raises NothingToMeasure where there is nothing to be shown, or a model that reads nothing."""
     with data_directory(options.data):
         engine = open_engine(options)
-    retrieval = preset(engine.info.preset).retrieval
-    if retrieval is None:
+    if preset(engine.info.preset).retrieval is None:
         raise NothingToMeasure(
             f"{engine.info.preset} is a model without retrieval; measure it with: "
             "python app.py eval text FILE"
@@ -52,23 +83,18 @@ def measure_language(options: Options, flags: argparse.Namespace) -> dict[str, A
             f"the database in {options.passages} is empty; add documents with: "
             "python app.py ingest PATH..."
         )
+    return Opened(engine, database, embedder)
+
+
+def measuring_of(opened: Opened, options: Options, amount: Amount, seed: int) -> Measuring:
+    engine = opened.engine
+    retrieval = preset(engine.info.preset).retrieval
+    assert retrieval is not None  # else `open_all` refuses it
     search = Search(
-        database, embedder, k=retrieval.neighbours, seed=flags.seed, dense_only=options.dense_only
-    )
-    amount = QUICK if flags.quick else FULL
-    offsets = engine.tokenizer.encode_offsets
-    measuring = Measuring(engine, search, offsets, amount, flags.seed)
-    header = {
-        **header_of(engine, database, options.dense_only),
-        "command": command_of(flags, given),
-        "quick": flags.quick,
-        "seed": flags.seed,
-        "files": {
-            name: {"name": path.name, "sha256": sha256_of(path), "texts": len(texts[name])}
-            for name, path in given.items()
-        },
-    }
-    return measure(parts_of(measuring, texts), header, flags.out, watch)
+        opened.database, opened.embedder, k=retrieval.neighbours, seed=seed,
+        dense_only=options.dense_only,
+    )  # fmt: skip
+    return Measuring(engine, search, engine.tokenizer.encode_offsets, amount, seed)
 
 
 def open_database(options: Options, tokenizer: Tokenizer) -> tuple[Database, Embedder]:
@@ -109,10 +135,15 @@ def header_of(engine: Engine, database: Database, dense_only: bool) -> dict[str,
     }
 
 
-def command_of(flags: argparse.Namespace, given: dict[str, Path]) -> str:
+def card_of(options: Options, engine: Engine) -> dict[str, Any]:
+    """The model card: here, or where the engine is. Raises CheckpointError."""
+    return getattr(engine, "card", {}) if options.engine else read_card(options.weights)
+
+
+def command_of(what: str, flags: argparse.Namespace, given: Mapping[str, Path]) -> str:
     """The command that was given, with the files' names alone: where they lie is nobody's
     business, and their hashes say which they are."""
-    words = ["python", "app.py", "eval", "report"]
+    words = ["python", "app.py", "eval", *what.split()]
     for name, path in given.items():
         words += [f"--{name}", path.name]
     words += ["--quick"] * flags.quick + ["--dense-only"] * flags.dense_only

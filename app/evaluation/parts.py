@@ -6,19 +6,19 @@ from functools import partial
 from typing import Any
 
 from app.evaluation import lambada, repetition
-from app.evaluation.curves import summarise_text, summarise_wikitext
+from app.evaluation.curves import summarise_text, summarise_ways, summarise_wikitext
 from app.evaluation.held import cut
 from app.evaluation.reading import read
 from app.evaluation.shown import OFF, ON, Search, with_k
 from engine.presets import preset
 from engine.protocol import Engine
-from retrieval.protocol import EncodeOffsets
+from retrieval.protocol import Document, EncodeOffsets
 
 
 @dataclass(frozen=True)
 class Amount:
     """How much is measured: documents, and chunks of each; passages of LAMBADA; continuations,
-    and tokens of each."""
+    and tokens of each; questions."""
 
     documents: int
     chunks: int
@@ -26,9 +26,10 @@ class Amount:
     words: int
     continuations: int
     tokens: int
+    questions: int = 80  # of a file that is given; of our own all are asked
 
 
-QUICK = Amount(12, 6, 8, 40, 6, 64)
+QUICK = Amount(12, 6, 8, 40, 6, 64, 20)
 FULL = Amount(200, 15, 60, 2000, 100, 128)
 
 
@@ -40,6 +41,12 @@ class Part:
     total: int
     rows: Callable[[], Iterator[Any]]
     summarise: Callable[[Sequence[Any]], dict[str, Any]]
+
+
+def spread(items: Sequence[Any], most: int) -> Sequence[Any]:
+    """Up to `most` of them, evenly from all of the list."""
+    count = min(len(items), most)
+    return [items[i * len(items) // count] for i in range(count)]
 
 
 class Measuring:
@@ -67,6 +74,19 @@ class Measuring:
                 summarise_text, k=self._search.k, sizes=self._search.sizes, seed=self._seed
             ),
         )  # fmt: skip
+
+    def library(self, articles: Sequence[Document]) -> Part:
+        """Bits per byte on, off and with random passages; an article is shown none of its own."""
+        articles = spread(articles, self._amount.documents)
+
+        def rows() -> Iterator[Any]:
+            for number, article in enumerate(articles):
+                held = cut(article.text, self._encode, self._chunk, self._amount.chunks)
+                shown = self._search.of(held, number, figures=False, without=article.title)
+                yield read(self._engine, held, shown, self._chunk)
+
+        summarise = partial(summarise_ways, k=self._search.k, seed=self._seed)
+        return Part("library", len(articles), rows, summarise)
 
     def wikitext(self, texts: Sequence[str]) -> Part:
         texts = texts[: self._amount.wikitext]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.evaluation.bootstrap import ratio
+from app.evaluation.bootstrap import ratio, share
 from app.evaluation.curves import told
 from app.evaluation.held import Held
 from app.failures.loops import Words, tail_loop
@@ -82,7 +82,6 @@ def continuations(
 
 
 def summarise(found: Sequence[Mapping[tuple[str, str], Continuation]], seed: int) -> dict[str, Any]:
-    ones = [1.0] * len(found)
     rows = []
     for key in found[0]:
         some = [row[key] for row in found]
@@ -91,7 +90,7 @@ def summarise(found: Sequence[Mapping[tuple[str, str], Continuation]], seed: int
             {
                 "sampling": key[0],
                 "way": key[1],
-                "loops": told(ratio([c.loops for c in some], ones, seed)),
+                "loops": told(share([c.loops for c in some])),
                 "seq_rep_4": told(ratio(worded, [1.0] * len(worded), seed)),
                 "tokens": sum(c.tokens for c in some),
             }

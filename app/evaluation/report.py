@@ -33,11 +33,7 @@ def measure(
         rows: list[Any] = []
         whole, begun = False, time.monotonic()
         try:
-            for row in watch(part.name, part.total, part.rows()):
-                rows.append(row)
-            whole = True
-        except KeyboardInterrupt:
-            pass
+            whole = collect(part, watch, rows)
         finally:  # an engine that is gone ends it too, and what is there is kept
             report["parts"][part.name] = {
                 "complete": whole,
@@ -51,6 +47,16 @@ def measure(
         if not whole:
             break
     return report
+
+
+def collect(part: Part, watch: Watch, rows: list[Any]) -> bool:
+    """Appends the rows of a part to `rows`; False where Ctrl-C ended it."""
+    try:
+        for row in watch(part.name, part.total, part.rows()):
+            rows.append(row)
+    except KeyboardInterrupt:
+        return False
+    return True
 
 
 def write_report(report: Mapping[str, Any], out: Path) -> None:

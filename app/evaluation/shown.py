@@ -4,7 +4,8 @@ Passages of chunk j are found with the text of chunk j - 1, so the first has non
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from app.evaluation.overlap import NEAREST, overlap
 from retrieval.database import Database
 from retrieval.index import FlatIndex
 from retrieval.protocol import Embedder, Neighbour
-from retrieval.retriever import Retriever
+from retrieval.retriever import Found, Retriever
 
 OFF, ON, RANDOM = "off", "on", "random"
 HALVINGS = 4  # of the database: 5 sizes
@@ -70,19 +71,21 @@ class Search:
         """What the page would show for this query."""
         return tuple(self._retriever(query, self._k))
 
-    def of(self, held: Held, number: int, *, figures: bool) -> Shown:
+    def of(self, held: Held, number: int, *, figures: bool, without: str = "") -> Shown:
         """`number` is the document's, for the seed of what is random; with `figures` the ways that
-        the figures need are there too: fewer passages, smaller databases."""
+        the figures need are there too: fewer passages, smaller databases. Documents of the title
+        `without` are shown in none of the other ways."""
+        hidden = self._titled.get(without, {})
         texts = [piece.text for piece in held.pieces]
         self._embedder.learn(texts)
-        found = [self._retriever.search(text, self._k) for text in texts]
+        found = [self._find(text, hidden) for text in texts]
         full = late([f.shown for f in found])
         ways = {with_k(k): tuple(p[:k] for p in full) for k in range(1, self._k + 1)}
         ways = ways if figures else {with_k(self._k): full}
         if figures:
             for size, index in self._indexes.items():
                 ways[with_size(size)] = late(self._nearest(index, texts))
-        drawn = self._draw(len(texts) * self._k + CONTROLS, number, ways)
+        drawn = self._draw(len(texts) * self._k + CONTROLS, number, ways, hidden)
         controls, others = drawn[:CONTROLS], drawn[CONTROLS:] or drawn
         some = [
             tuple(others[(j * self._k + i) % len(others)] for i in range(self._k))
@@ -95,14 +98,35 @@ class Search:
         )
         return Shown(ways, overlaps, controls)
 
+    @cached_property
+    def _titled(self) -> dict[str, dict[int, int]]:
+        """Title -> ids of its documents -> how many chunks each has."""
+        found: dict[str, dict[int, int]] = {}
+        for entry in self._database.documents():
+            found.setdefault(entry.title, {})[entry.id] = entry.chunks
+        return found
+
+    def _find(self, text: str, hidden: Mapping[int, int]) -> Found:
+        """What is found beside the hidden documents; so many more passages are asked for as they
+        have, since all of those may come first."""
+        found = self._retriever.search(text, self._k + sum(hidden.values()))
+        return replace(
+            found,
+            dense=tuple(n for n in found.dense if n.document_id not in hidden),
+            shown=tuple(n for n in found.shown if n.document_id not in hidden)[: self._k],
+        )
+
     def _nearest(self, index: FlatIndex, texts: Sequence[str]) -> list[Passages]:
         _, ids = index.search(self._embedder(texts), self._k)
         found = self._database.neighbours(ids[ids >= 0].tolist())
         return [tuple(found[id] for id in row if id in found) for row in ids.tolist()]
 
-    def _draw(self, count: int, number: int, ways: Mapping[str, Way]) -> Passages:
-        """Up to `count` random passages of documents that are shown in no way."""
+    def _draw(
+        self, count: int, number: int, ways: Mapping[str, Way], hidden: Mapping[int, int]
+    ) -> Passages:
+        """Up to `count` random passages of documents that are neither shown in a way nor hidden."""
         shown = {n.document_id for way in ways.values() for passages in way for n in passages}
+        shown |= set(hidden)
         drawn = self._database.draw(4 * count, self._seed * 100_003 + number)
         return tuple(n for n in drawn if n.document_id not in shown)[:count]
 

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-INTERVAL = "Intervals in brackets: 95 %, bootstrap over documents."
+INTERVAL = (
+    "Intervals in brackets: 95 %, bootstrap over documents; of words right and of loops Wilson's."
+)
 
 
 def table(report: Mapping[str, Any]) -> str:
