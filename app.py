@@ -1,8 +1,8 @@
-"""Entry point: hands over to app/cli.py."""
+"""Entry point: hands over to app/entry.py."""
 
 import sys
 
-from app.cli import main
+from app.entry import main
 
 if __name__ == "__main__":
     sys.exit(main())

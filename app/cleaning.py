@@ -6,9 +6,12 @@ import sys
 from contextlib import closing, nullcontext
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.settings import Options
+
+if TYPE_CHECKING:
+    from engine.training.runners import Runner
 
 SMALL = 4_000_000  # bytes of corpus files for which other processes are not worth their start
 
@@ -41,8 +44,10 @@ class Bar:
         self._unit, self._stage, self._bar = unit, "", None
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        from tqdm import tqdm
-
+        try:
+            from tqdm import tqdm
+        except ImportError:  # on a machine that only trains
+            return
         if stage != self._stage or self._bar is None:
             self.close()
             self._bar = tqdm(
@@ -57,15 +62,22 @@ class Bar:
             self._bar.close()
 
 
+def runner_for(corpus: Path) -> "Runner":
+    """What applies the rules to a corpus here."""
+    from engine.training.blocks import corpus_files
+    from engine.training.runners import run_here, run_in_processes
+
+    total = sum(path.stat().st_size for path in corpus_files(corpus))
+    return run_here if total < SMALL else run_in_processes
+
+
 def run_clean(options: Options, flags: argparse.Namespace) -> int:
-    from engine.training.blocks import corpus_files, write_whole
+    from engine.training.blocks import write_whole
     from engine.training.pipeline import clean
-    from engine.training.runners import RayRunner, run_here, run_in_processes
+    from engine.training.runners import RayRunner
 
     began = monotonic()
-    total = sum(path.stat().st_size for path in corpus_files(flags.corpus))
-    here = run_here if total < SMALL else run_in_processes
-    runner: Any = closing(RayRunner()) if flags.ray else nullcontext(here)
+    runner: Any = closing(RayRunner()) if flags.ray else nullcontext(runner_for(flags.corpus))
     with runner as run, closing(Bar("B")) as bar:
         report = clean(flags.corpus, flags.out, flags.test, run=run, progress=bar)
     path = flags.report or flags.out / "report.json"

@@ -1,13 +1,15 @@
-"""Weights on disk: one safetensors file beside a JSON card that names its SHA-256.
+"""Weights on disk: safetensors beside a JSON card that names their SHA-256.
 
-A weights directory holds `weights.safetensors`, `tokenizer.model` and `card.json`. Arrays are
-named by their path in the model, "decoder.blocks.0.attention.q.kernel".
+A weights directory holds `weights.safetensors`, `tokenizer.model` and `card.json`. Instead of the
+first there may be pieces, `weights-00001-of-00004.safetensors` and so on, which the card lists
+with a SHA-256 each; "sha256" is then that of those, one after the other. Arrays are named by their
+path in the model, "decoder.blocks.0.attention.q.kernel".
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,11 +23,13 @@ from safetensors.numpy import save
 
 from engine.card import CheckpointError, read_card
 from engine.gopher import Gopher
+from engine.pieces import divide, join, piece_name
 from engine.presets import Preset, preset
 from engine.quantised import BITS, floats_of, gather, shape_of, spread
 from engine.retro import Retro
 
 Arrays = dict[str, jax.Array]
+WEIGHTS = "weights.safetensors"
 
 # Of a weights file; the library's own loader for numpy knows no bfloat16.
 _DTYPES = {"BF16": jnp.bfloat16, "F32": np.float32}
@@ -97,29 +101,56 @@ def save_arrays(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, st
 
 
 def save_weights(
-    directory: Path, name: str, arrays: Mapping[str, Any], tokenizer: Path, card: Mapping[str, Any]
-) -> None:
+    directory: Path, name: str, arrays: Mapping[str, Any], tokenizer: Path,
+    card: Mapping[str, Any], limit: int | None = None,
+) -> None:  # fmt: skip
     """Writes a weights directory; `card` is kept beside what is measured here.
 
-    In bfloat16, or where card["numbers"] is "int8" or "int4" with quantised matrices.
+    In bfloat16, or where card["numbers"] is "int8" or "int4" with quantised matrices. In one file,
+    or in pieces where that is larger than `limit` bytes. Raises CheckpointError where an array
+    cannot be divided so.
     """
     directory.mkdir(parents=True, exist_ok=True)
     bits = BITS.get(str(card.get("numbers")))
     if bits is None:
-        written = {k: jnp.asarray(v, jnp.bfloat16) for k, v in arrays.items()}
+        written = {k: np.asarray(jnp.asarray(v, jnp.bfloat16)) for k, v in arrays.items()}
     else:
         written = spread(arrays, bits)
-    digest = save_arrays(directory / "weights.safetensors", written, {"preset": name})
+    pieces = [written] if limit is None else divide(written, limit)
+    names = [WEIGHTS] if len(pieces) == 1 else _piece_names(len(pieces))
+    hashes = [
+        save_arrays(directory / file, piece, {"preset": name})
+        for file, piece in zip(names, pieces, strict=True)
+    ]
     model = tokenizer.read_bytes()
     write_file(directory / "tokenizer.model", model)
     described = {
-        **card,
+        **{k: v for k, v in card.items() if k != "pieces"},
         "preset": name,
         "parameters": sum(int(np.prod(shape_of(k, v))) for k, v in arrays.items()),
-        "sha256": digest,
+        "sha256": hashes[0] if len(pieces) == 1 else _hash_of(hashes),
         "tokenizer_sha256": hashlib.sha256(model).hexdigest(),
     }
+    if len(pieces) > 1:
+        described["pieces"] = [
+            {"file": file, "sha256": digest} for file, digest in zip(names, hashes, strict=True)
+        ]
     write_file(directory / "card.json", json.dumps(described, indent=2).encode() + b"\n")
+    for path in _weight_files(directory):  # of weights that were here before
+        if path.name not in names:
+            path.unlink()
+
+
+def _hash_of(hashes: Iterable[str]) -> str:
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _piece_names(count: int) -> list[str]:
+    return [piece_name(number, count) for number in range(1, count + 1)]
+
+
+def _weight_files(directory: Path) -> list[Path]:
+    return sorted({*directory.glob(WEIGHTS), *directory.glob("weights-*-of-*.safetensors")})
 
 
 def load_weights(directory: Path, dtype: Any = jnp.float32) -> tuple[dict[str, Any], Arrays]:
@@ -131,27 +162,57 @@ def load_weights(directory: Path, dtype: Any = jnp.float32) -> tuple[dict[str, A
 def read_weights(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The same as they are on disk: quantised matrices as `engine.quant.Blocks`."""
     card = read_card(directory)
-    path = directory / "weights.safetensors"
-    data = _read_checked(path, card["sha256"])
-    _read_checked(directory / "tokenizer.model", card["tokenizer_sha256"])
     bits = BITS.get(str(card.get("numbers")))
     dtypes = _QUANTISED if bits else _DTYPES
+    files = _hashes(directory, card)
+    arrays = join(
+        item
+        for path, digest in files.items()
+        for item in _deserialise(path, _read_checked(path, digest), dtypes)
+    )
+    _read_checked(directory / "tokenizer.model", card["tokenizer_sha256"])
+    shapes = shapes_of(preset(card["preset"]))
+    if bits:
+        arrays = gather(arrays, shapes, bits)
+    where = str(next(iter(files))) if len(files) == 1 else f"{directory} ({len(files)} pieces)"
+    found = {k: jax.ShapeDtypeStruct(shape_of(k, v), np.float32) for k, v in arrays.items()}
+    check_shapes(found, shapes, where)
+    return card, arrays
+
+
+def _hashes(directory: Path, card: Mapping[str, Any]) -> dict[Path, str]:
+    """The files of weights that a card names, and their SHA-256."""
+    if "pieces" not in card:
+        named = {WEIGHTS: card["sha256"]}
+    else:
+        try:
+            named = {str(piece["file"]): str(piece["sha256"]) for piece in card["pieces"]}
+        except (TypeError, KeyError):
+            named = {}
+        in_order = named and list(named) == _piece_names(len(named))
+        if not in_order or _hash_of(named.values()) != card["sha256"]:
+            raise CheckpointError(
+                f'the model card {directory / "card.json"} is damaged: its "pieces" must be a '
+                'list of the files weights-00001-of-..., each with its sha256, and its "sha256" '
+                "that of those; restore the file, for instance with git checkout"
+            )
+    surplus = [path for path in _weight_files(directory) if path.name not in named]
+    if surplus and "pieces" in card:
+        raise CheckpointError(
+            f"{surplus[0]} is none of the {len(named)} pieces that the model card names; remove it"
+        )
+    return {directory / name: digest for name, digest in named.items()}
+
+
+def _deserialise(path: Path, data: bytes, dtypes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     try:
-        arrays: dict[str, Any] = {
-            name: np.frombuffer(a["data"], dtypes[a["dtype"]]).reshape(a["shape"])
-            for name, a in deserialize(data)
-        }
+        for name, a in deserialize(data):
+            yield name, np.frombuffer(a["data"], dtypes[a["dtype"]]).reshape(a["shape"])
     except SafetensorError as error:
         raise CheckpointError(f"{path} is not a safetensors file: {error}") from None
     except KeyError as error:
         known = ", ".join(dtypes)
         raise CheckpointError(f"{path} holds arrays of type {error}, expected {known}") from None
-    shapes = shapes_of(preset(card["preset"]))
-    if bits:
-        arrays = gather(arrays, shapes, bits)
-    found = {k: jax.ShapeDtypeStruct(shape_of(k, v), np.float32) for k, v in arrays.items()}
-    check_shapes(found, shapes, str(path))
-    return card, arrays
 
 
 def _read_checked(path: Path, expected: str) -> bytes:

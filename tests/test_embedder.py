@@ -271,3 +271,20 @@ def test_a_config_without_a_size_is_refused(directory):
     (directory / "config.json").write_text(json.dumps(config))
     with pytest.raises(EmbedderError, match="hidden_size"):
         BertEmbedder(directory)
+
+
+def test_the_larger_batches_of_an_accelerator_give_the_same_keys(directory, monkeypatch):
+    texts = ["the sea", "salt", "tides the sea is salt", ""] * 10
+    narrow = BertEmbedder(directory)(texts)
+    monkeypatch.setattr(embedder, "shapes_for", lambda _, wide=embedder.shapes_for: wide("gpu"))
+    wide = BertEmbedder(directory)
+    seen: list[int] = []
+    encode = wide._encode
+
+    def watched(params, ids, lengths):
+        seen.append(len(ids))
+        return encode(params, ids, lengths)
+
+    monkeypatch.setattr(wide, "_encode", watched)
+    np.testing.assert_allclose(wide(texts), narrow, atol=1e-5)
+    assert seen == [embedder.WIDE]

@@ -222,10 +222,10 @@ def test_the_stage_retrofits_on_what_the_stage_neighbours_found(tmp_path, monkey
         np.fromfile(shop.work / "documents.bin", np.int64).reshape(-1, 2),
         shop.work,
     )
-    batch = shop._fitting(index._tokens)(0)
+    batch = shop.lessons.batches("retrofit")(0)
     texts = {index.passage(v).tobytes() for v in range(len(index.found))}
     assert batch.passages is not None and batch.passages.tokens.shape[2] == 2
-    assert "finished after 4 steps" in shop.retrofit(1e9, lambda row: None)
+    assert "finished after 4 steps" in str(shop.retrofit(1e9, lambda row: None))
     found = [
         t[v].astype(np.uint16) for t, v in zip(
             batch.passages.tokens.reshape(-1, 16), batch.passages.valid.reshape(-1, 16), strict=True

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from engine.training.metrics import NAME, add_row, go_on_after, read_metrics
-from engine.training.plot import plot_metrics
+from engine.training.plot import curves_of, plot_metrics
 from engine.training.recipe import RecipeError
 
 STAGES = ("pretrain", "retrofit", "tune")
@@ -73,6 +73,26 @@ def test_a_plot_is_drawn_of_any_numbers(tmp_path, loss):
     for step in (10, 20):
         add_row(tmp_path / "tune", {"step": step, "loss": loss})
     assert ElementTree.parse(plot_metrics(tmp_path, STAGES)).find(".//{*}text") is not None
+
+
+def test_each_kind_of_batch_has_a_curve_of_its_own(tmp_path):
+    (tmp_path / "tune").mkdir()
+    for step in (10, 20, 30):
+        losses = {"questions": 1.0, "plain": 5.0} if step > 10 else {"questions": 2.0}
+        add_row(tmp_path / "tune", {"step": step, "loss": losses["questions"], "losses": losses})
+    assert curves_of(tmp_path, STAGES) == {
+        "tune, questions": [[10, 2.0], [20, 1.0], [30, 1.0]],
+        "tune, plain": [[20, 5.0], [30, 5.0]],
+    }
+    text = plot_metrics(tmp_path, STAGES).read_text()
+    assert "tune, questions: loss" in text and "tune, plain: loss" in text
+
+
+def test_the_curves_of_a_card_are_short_and_keep_the_end(tmp_path):
+    fill(tmp_path / "pretrain", 100)
+    (curve,) = curves_of(tmp_path, STAGES, most=9).values()
+    assert len(curve) <= 9 and curve[-1][0] == 1000
+    assert all(a[1] > b[1] for a, b in pairwise(curve))
 
 
 def test_a_plot_of_nothing_says_so(tmp_path):

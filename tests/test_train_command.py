@@ -1,12 +1,15 @@
 """`python app.py train`: stages at toy size, other presets, and what is refused."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.cli import main
+from engine.checkpoint import read_weights
 from engine.presets import PRESETS, preset
 
 ROOT = Path(__file__).parents[1]
@@ -63,6 +66,35 @@ def test_a_plot_of_nothing_is_refused(train):
     assert status == 2 and "train a stage there first" in error
 
 
+def test_a_machine_that_only_trains_needs_nothing_of_the_page(tmp_path):
+    (tmp_path / "a.jsonl").write_text("{}\n")
+    words = ["train", "all", "--corpus", str(tmp_path), "--work", str(tmp_path / "w"), "--out", "o"]
+    barred = ["gradio", "faiss", "sqlite_utils", "httpx", "starlette", "uvicorn", "tqdm", "PIL"]
+    code = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({barred}))\n"  # importing one is an ImportError now
+        f"sys.argv[1:] = {words}\n"
+        "from app.entry import main\n"
+        "import retrieval.embedder\n"
+        "sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: the recipe names wikipedia.jsonl.xz")
+
+
+def test_the_help_leads_through_all_stages_in_their_order(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    told = capsys.readouterr().out
+    stages = ["clean", "tokenizer", "pack", "examples", "neighbours", "pretrain", "retrofit"]
+    places = [told.index(f"  {stage} ") for stage in [*stages[1:], "tune", "quantise", "export"]]
+    assert places == sorted(places) and told.index("app.py clean") < places[0]
+    assert "app.py train all" in told
+
+
 @pytest.mark.slow
 def test_all_stages_run_and_are_plotted(train, tmp_path):
     toy = ("--preset", "toy")
@@ -80,6 +112,9 @@ def test_all_stages_run_and_are_plotted(train, tmp_path):
     assert [row["step"] for row in rows] == [10, 20]
     assert all(row["flops"] > 1e6 and row["share_of_peak"] == "unknown" for row in rows)
     assert rows[1]["loss"] < rows[0]["loss"]
+    status, out, _ = train("quantise", *toy, "--out", str(tmp_path / "out"), "--pieces", "0.05")
+    assert status == 0 and "MB of int8 in" in out
+    assert read_weights(tmp_path / "out")[0]["numbers"] == "int8"
     assert train("plot")[0] == 0
     text = (tmp_path / "work/metrics.svg").read_text()
     assert all(f"{stage}: loss" in text for stage in ("pretrain", "retrofit", "tune"))

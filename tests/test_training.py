@@ -18,7 +18,7 @@ from engine.tokenizer import EOS
 from engine.training.batches import plain_batch
 from engine.training.checkpoints import Checkpoints, TrainingError
 from engine.training.corpus import CorpusError, read_records, text_of
-from engine.training.grounded import UNANSWERED, Example, ask, made_examples, split_sentences
+from engine.training.grounded import UNANSWERED, Example, made_examples, split_sentences
 from engine.training.loop import train
 from engine.training.neighbours import retrofit_batch
 from engine.training.start import NAME, copying_start
@@ -92,8 +92,11 @@ def test_the_loss_falls_and_a_frozen_base_stays_bit_identical(tmp_path):
     after, finished = train(
         graph_of(TINY), before, Plan(20, 3e-3, 3), fitted, tmp_path,
         frozen=lambda name: name.startswith("decoder."), report=rows.append,
+        kind=lambda step: "odd" if step % 2 else "even",
     )  # fmt: skip
     assert finished
+    assert all(set(row["losses"]) == {"odd", "even"} for row in rows)
+    assert [row["losses"]["odd"] for row in rows] == [row["loss"] for row in rows]
     for name, array in before.items():
         same_as_before = np.array_equal(array, after[name])
         assert same_as_before == name.startswith("decoder."), name
@@ -181,16 +184,16 @@ def test_a_copying_start_leaves_other_shapes_alone():
 
 @pytest.fixture
 def grounded(tokenizer):
-    def build(*shapes: Shape, **fields) -> GroundedBatches:
+    def build(shape: Shape, **fields) -> GroundedBatches:
         return GroundedBatches(
-            EXAMPLES, tokenizer.encode, exchange, shapes=shapes, chunk=128, k=2, seed=0, **fields
+            EXAMPLES, tokenizer.encode, exchange, shape=shape, chunk=128, seed=0, **fields
         )
 
     return build
 
 
 def test_answers_start_on_a_chunk_boundary_and_only_they_count(grounded, tokenizer):
-    batch = grounded(Shape(8, 1, False), unrelated=0, missing=0)(0)
+    batch = grounded(Shape(8, 1, 2, 128), unrelated=0, missing=0)(0)
     assert batch.valid is not None and batch.tokens.shape == (8, 255)
     for row in range(8):
         prompt = tokenizer.decode(batch.tokens[row, :128][batch.valid[row, :128]].tolist())
@@ -203,7 +206,7 @@ def test_answers_start_on_a_chunk_boundary_and_only_they_count(grounded, tokeniz
 
 
 def test_the_passage_of_an_answer_is_among_its_neighbours(grounded, tokenizer):
-    batch = grounded(Shape(8, 1, False), unrelated=0, missing=0)(1)
+    batch = grounded(Shape(8, 1, 2, 128), unrelated=0, missing=0)(1)
     assert batch.passages is not None
     for row in range(8):
         counted = batch.targets[row][batch.weights[row] > 0][:-1].tolist()
@@ -214,20 +217,32 @@ def test_the_passage_of_an_answer_is_among_its_neighbours(grounded, tokenizer):
         assert any(answer.strip()[5:40] in text for text in shown)
 
 
+def test_an_answer_that_does_not_fit_is_not_cut(grounded):
+    """Both answers of the toy have more than two pieces, so that no row can be made."""
+    made = grounded(Shape(1, 1, 2, 2), unrelated=0)
+    assert all(made._row(random.Random(seed), Shape(1, 1, 2, 2)) is None for seed in range(9))
+
+
+def test_a_step_shows_as_many_passages_as_its_shape_says(grounded):
+    for k in (1, 2):
+        passages = grounded(Shape(2, 1, k, 128))(0).passages
+        assert passages is not None and passages.tokens.shape == (2, 1, k, 256)
+
+
 def test_unrelated_passages_are_answered_by_saying_so(grounded, tokenizer):
-    batch = grounded(Shape(4, 1, False), unrelated=1.0, missing=0)(0)
+    batch = grounded(Shape(4, 1, 2, 128), unrelated=1.0, missing=0)(0)
     for row in range(4):
         counted = batch.targets[row][batch.weights[row] > 0][:-1].tolist()
         assert tokenizer.decode(counted).strip() == UNANSWERED
 
 
 def test_missing_neighbours_are_masked(grounded):
-    batch = grounded(Shape(4, 1, False), unrelated=0, missing=1.0)(0)
+    batch = grounded(Shape(4, 1, 2, 128), unrelated=0, missing=1.0)(0)
     assert batch.passages is not None and not batch.passages.valid.any()
 
 
 def test_in_context_prompts_hold_the_passage(grounded, tokenizer):
-    batch = grounded(Shape(4, 3, True), unrelated=0)(0)
+    batch = grounded(Shape(4, 3, 2, 128, in_context=True), unrelated=0)(0)
     assert batch.valid is not None
     for row in range(4):
         prompt = tokenizer.decode(batch.tokens[row, :384][batch.valid[row, :384]].tolist())
@@ -242,10 +257,6 @@ def test_made_questions_are_answered_by_a_sentence_of_their_passage():
         question, answer = example.turns[0]
         assert answer in split_sentences(example.passage)
         assert question != answer
-
-
-def test_a_sentence_without_informative_words_is_not_asked_about():
-    assert ask("It is as it was.", "", random.Random(0)) is None
 
 
 def test_records_of_every_kind_become_text():

@@ -1,18 +1,19 @@
 """The stages of training, each from files to files in one work directory.
 
-tokenizer -> pack, examples (-> neighbours) -> pretrain -> retrofit -> tune -> export. A stage that
-is stopped, or that runs into its time limit, goes on from its checkpoint when it is started again.
+tokenizer -> pack, examples (-> neighbours) -> pretrain -> retrofit -> tune -> quantise or export. A
+stage that is stopped, or that runs into its time limit, goes on from its checkpoint when it is
+started again. engine/training/whole.py runs them all.
 """
 
 import hashlib
 import json
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from flax import nnx
 from safetensors.numpy import load_file
 
@@ -26,37 +27,35 @@ from engine.checkpoint import (
     save_weights,
     shapes_of,
 )
+from engine.pieces import MB
 from engine.presets import preset
 from engine.sharding import MeshError, open_mesh
 from engine.tokenizer import Tokenizer, TokenizerError
 from engine.tokenizer import train as train_tokenizer
-from engine.training.batches import in_parts, plain_batch, windows
+from engine.training.batches import windows
 from engine.training.checkpoints import TrainingError
 from engine.training.corpus import CorpusError, sample_paragraphs
+from engine.training.fitting import fit, try_steps
 from engine.training.flops import batch_flops
+from engine.training.lessons import Lessons
 from engine.training.loop import train
 from engine.training.metrics import Row
-from engine.training.mixture import Mixture, read_mixture
-from engine.training.neighbour_index import (
-    Disturbance,
-    NeighbourIndex,
-    Progress,
-    find_neighbours,
-)
-from engine.training.neighbours import retrofit_batch
-from engine.training.pack import DOCUMENTS, MIXTURE, pack, read_documents
+from engine.training.neighbour_index import Progress, find_neighbours
+from engine.training.origins import TRAINED
+from engine.training.pack import DOCUMENTS, pack, read_documents
+from engine.training.plot import curves_of
 from engine.training.recipe import (
     Recipe,
     RecipeError,
     Stage,
     grounded_examples,
     plain_texts,
-    read_examples,
     write_examples,
 )
+from engine.training.spread import spread_embedding
 from engine.training.start import copying_start
 from engine.training.step import Batch, Plan
-from engine.training.tune import GroundedBatches, Shape, WritePrompt
+from engine.training.tune import WritePrompt
 from retrieval.protocol import Embedder
 
 EXPECTED = [CorpusError, RecipeError, TrainingError, MeshError, CheckpointError, TokenizerError]
@@ -65,14 +64,31 @@ Report = Callable[[Row], None]
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """Whether a trained stage came to the end of its plan, and what there is to say."""
+
+    finished: bool
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True)
 class Workshop:
-    """A recipe, its corpus, and the directory that its stages write to."""
+    """A recipe, its corpus, and the directory that its stages write to. A stage that begins
+    is planned to end by the time `by`, of time.monotonic(); without it has the recipe's steps."""
 
     recipe: Recipe
     corpus: Path
     work: Path
     write_prompt: WritePrompt
     mesh: str | None = None  # as engine/sharding.py reads it
+    by: float | None = None
+
+    @property
+    def lessons(self) -> Lessons:
+        return Lessons(self.recipe, self.work, self.write_prompt)
 
     def tokenizer(self) -> str:
         paths = [self.corpus / name for name in self.recipe.tokenizer]
@@ -82,18 +98,19 @@ class Workshop:
 
     def pack(self) -> str:
         texts = plain_texts(self.recipe, self.corpus)
-        model = self._made("tokenizer.model", "tokenizer")
+        model = self.lessons.made("tokenizer.model", "tokenizer")
         weights = [source.weight for source in self.recipe.plain if source.weight]
         count = pack(texts, model, self.work / "tokens.bin", seed=self.recipe.seed, weights=weights)
         return f"wrote {count:,} tokens"
 
     def neighbours(self, embedder: Embedder, progress: Progress) -> str:
         """The nearest chunks of other documents for every chunk of the packed tokens."""
-        tokens, documents = self._tokens(), read_documents(self._made(DOCUMENTS, "pack"))
+        tokens = self.lessons.tokens()
+        documents = read_documents(self.lessons.made(DOCUMENTS, "pack"))
         count = find_neighbours(
             tokens, documents, self.work, chunk=preset(self.recipe.preset).chunk,
             k=self.recipe.neighbours, embedder=embedder, progress=progress,
-            decode=Tokenizer(self._made("tokenizer.model", "tokenizer")).decode,
+            decode=Tokenizer(self.lessons.made("tokenizer.model", "tokenizer")).decode,
         )  # fmt: skip
         return f"wrote {self.recipe.neighbours} neighbours for each of {count:,} chunks"
 
@@ -103,106 +120,68 @@ class Workshop:
         write_examples(found, self.work / "examples.jsonl")
         return f"wrote {len(found):,} examples"
 
-    def pretrain(self, seconds: float, report: Report) -> str:
+    def pretrain(self, seconds: float, report: Report) -> Outcome:
         """Plain next-token prediction of the base."""
         recipe, stage = self.recipe, self.recipe.pretrain
-        p, tokens, mixture = preset(recipe.base), self._tokens(), self._mixture()
+        arrays = flatten(nnx.state(build(preset(recipe.base), recipe.seed), nnx.Param))
+        return self._train("pretrain", recipe.base, arrays, stage, seconds, report)
 
-        def batches(step: int) -> Batch:
-            return plain_batch(
-                tokens, step, batch=stage.batch, length=stage.chunks * p.chunk, seed=recipe.seed,
-                mixture=mixture,
-            )  # fmt: skip
-
-        arrays = flatten(nnx.state(build(p, recipe.seed), nnx.Param))
-        return self._train("pretrain", recipe.base, arrays, stage, batches, seconds, report)
-
-    def retrofit(self, seconds: float, report: Report) -> str:
+    def retrofit(self, seconds: float, report: Report) -> Outcome:
         """Encoder and cross-attention learn to read neighbours; the base stays frozen."""
         recipe, stage = self.recipe, self.recipe.retrofit
-        p, tokens = preset(recipe.preset), self._tokens()
+        p, tokens = preset(recipe.preset), self.lessons.tokens()
         base = {f"decoder.{k}": v for k, v in self._arrays("pretrain", recipe.base).items()}
         fresh = flatten(nnx.state(build(p, recipe.seed + 1), nnx.Param))
         text = windows(tokens, 0, batch=32, length=stage.chunks * p.chunk, seed=recipe.seed)
         arrays = copying_start(p, {**fresh, **base}, text, recipe.seed)
         return self._train(
-            "retrofit", recipe.preset, arrays, stage, self._fitting(tokens), seconds, report,
+            "retrofit", recipe.preset, arrays, stage, seconds, report,
             frozen=lambda name: name.startswith("decoder."),
         )  # fmt: skip
 
-    def tune(self, seconds: float, report: Report) -> str:
+    def tune(self, seconds: float, report: Report) -> Outcome:
         """All weights learn to answer from passages, in the layout of a chat turn."""
         recipe, stage = self.recipe, self.recipe.tune
-        shapes = [Shape(stage.batch, 1, False)] * 2
-        if stage.in_context:
-            shapes.append(Shape(max(1, stage.batch // 2), 3, True))
-        grounded = GroundedBatches(
-            read_examples(self._made("examples.jsonl", "examples")),
-            Tokenizer(self._made("tokenizer.model", "tokenizer")).encode,
-            self.write_prompt,
-            shapes=shapes,
-            chunk=preset(recipe.preset).chunk,
-            k=2,
-            seed=recipe.seed + 2,
-        )
-        copies = self._fitting(self._tokens()) if stage.copies else grounded
-
-        def batches(step: int) -> Batch:
-            return (copies if step % 3 == 2 else grounded)(step)
-
         arrays = self._arrays("retrofit", recipe.preset)
-        return self._train("tune", recipe.preset, arrays, stage, batches, seconds, report)
-
-    def _fitting(self, tokens: np.ndarray) -> Callable[[int], Batch]:
-        """Plain text with neighbours: found ones in the recipe's share of the steps, in the others
-        made ones that often copy what comes next."""
-        stage, M = self.recipe.retrofit, preset(self.recipe.preset).chunk
-        seed, mixture = self.recipe.seed + 1, self._mixture()
-        index = self._index(tokens) if stage.found else None
-        disturb = Disturbance(stage.dropout, stage.random, stage.noise)
-
-        def batches(step: int) -> Batch:
-            drawn = np.random.default_rng((seed, step, 1)).random()
-            if index is not None and drawn < stage.found:
-                return index.batch(
-                    step, batch=stage.batch, chunks=stage.chunks, seed=seed, mixture=mixture,
-                    disturb=disturb,
-                )  # fmt: skip
-            return retrofit_batch(
-                tokens, step, batch=stage.batch, chunks=stage.chunks, chunk=M, k=1, seed=seed,
-                mixture=mixture,
-            )  # fmt: skip
-
-        return batches
-
-    def _index(self, tokens: np.ndarray) -> NeighbourIndex:
-        """Raises CorpusError where the stage `neighbours` has not run on these tokens."""
-        index = NeighbourIndex(tokens, read_documents(self._made(DOCUMENTS, "pack")), self.work)
-        if index.chunk != preset(self.recipe.preset).chunk:
-            raise CorpusError(
-                f"the neighbours in {self.work} are of chunks of {index.chunk} tokens, "
-                f"{self.recipe.preset} has {preset(self.recipe.preset).chunk}; run the stage "
-                "'neighbours' again"
-            )
-        return index
+        if stage.spread < 1:
+            p = preset(recipe.preset)
+            text = windows(self.lessons.tokens(), 0, batch=32, length=4 * p.chunk, seed=recipe.seed)
+            arrays = spread_embedding(p, arrays, stage.spread, text)
+        return self._train("tune", recipe.preset, arrays, stage, seconds, report)
 
     def export(self, stage: str, directory: Path, card: Mapping[str, Any]) -> str:
         """Writes a stage's weights as a weights directory, in bfloat16."""
         arrays = self._arrays(stage, self.recipe.preset)
-        tokenizer = self._made("tokenizer.model", "tokenizer")
-        save_weights(directory, self.recipe.preset, arrays, tokenizer, card)
+        tokenizer = self.lessons.made("tokenizer.model", "tokenizer")
+        save_weights(directory, self.recipe.preset, arrays, tokenizer, self._card(card))
         return f"wrote {directory}"
 
+    def quantise(
+        self, stage: str, directory: Path, card: Mapping[str, Any], numbers: str, limit: int
+    ) -> str:
+        """The same with matrices in "int8" or "int4", in pieces where that is more than `limit`
+        bytes."""
+        arrays = self._arrays(stage, self.recipe.preset)
+        tokenizer = self.lessons.made("tokenizer.model", "tokenizer")
+        described = {**self._card(card), "numbers": numbers}
+        save_weights(directory, self.recipe.preset, arrays, tokenizer, described, limit)
+        files = sorted(directory.glob("weights*.safetensors"))
+        size = sum(path.stat().st_size for path in files)
+        return f"wrote {size / MB:,.1f} MB of {numbers} in {len(files)} file(s) to {directory}"
+
+    def _card(self, card: Mapping[str, Any]) -> dict[str, Any]:
+        """The card with the curves of the losses, where it has none of its own."""
+        return {"loss": curves_of(self.work, TRAINED), **card}
+
     def _train(
-        self, name: str, p: str, arrays: Mapping[str, Any], stage: Stage,
-        batches: Callable[[int], Batch], seconds: float, report: Report,
-        frozen: Callable[[str], bool] = lambda name: False,
-    ) -> str:  # fmt: skip
+        self, name: str, p: str, arrays: Mapping[str, Any], stage: Stage, seconds: float,
+        report: Report, frozen: Callable[[str], bool] = lambda name: False,
+    ) -> Outcome:  # fmt: skip
         plan = Plan(
             stage.steps, stage.rate, stage.warmup, accumulate=stage.accumulate,
             compute=stage.compute, rematerialise=stage.rematerialise,
         )  # fmt: skip
-        tokenizer = self._made("tokenizer.model", "tokenizer").read_bytes()
+        tokenizer = self.lessons.made("tokenizer.model", "tokenizer").read_bytes()
         made_of = {
             "preset": p,
             "tokenizer": hashlib.sha256(tokenizer).hexdigest(),
@@ -211,21 +190,26 @@ class Workshop:
             "seed": self.recipe.seed,
         }
         fitting = self.recipe.retrofit
-        if fitting.found and (name == "retrofit" or (name == "tune" and stage.copies)):
+        if fitting.found and (name == "retrofit" or (name == "tune" and "copies" in stage.cycle)):
             shares = {f: getattr(fitting, f) for f in ("found", "dropout", "random", "noise")}
             made_of |= {"neighbours": shares}
-
-        def parts(step: int) -> Batch:
-            return in_parts(batches(step), plan.accumulate)
+        if name == "tune":
+            made_of |= {"cycle": stage.cycle, "text": stage.text}
 
         def work(batch: Batch) -> float:
             return batch_flops(preset(p), batch, frozen_base=name == "retrofit")
 
-        directory = self.work / name
+        begun, directory, mesh = time.monotonic(), self.work / name, open_mesh(self.mesh)
+        graph, same = graph_of(preset(p)), {"frozen": frozen, "mesh": mesh, "slices": stage.slices}
+        batches = self.lessons.batches(name)
+        plan = fit(
+            plan, directory, self.by,
+            lambda: try_steps(graph, arrays, plan, batches, cycle=len(stage.cycle), **same),
+        )  # fmt: skip
         trained, finished = train(
-            graph_of(preset(p)), arrays, plan, parts if plan.accumulate > 1 else batches,
-            directory, frozen=frozen, made_of=made_of, mesh=open_mesh(self.mesh),
-            seconds=seconds, slices=stage.slices, work=work, report=report,
+            graph, arrays, plan, batches, directory, made_of=made_of, work=work,
+            kind=self.lessons.kind(name),
+            seconds=seconds - (time.monotonic() - begun), report=report, **same,
         )  # fmt: skip
         path = directory / "weights.safetensors"
         try:
@@ -235,28 +219,18 @@ class Workshop:
                 f"cannot write {path}: {error.strerror}; the checkpoint beside it is kept: free "
                 "some space and start the stage again"
             ) from None
-        if finished:
-            return f"{name}: finished after {stage.steps} steps, weights in {directory}"
-        return f"{name}: stopped at the time limit; start it again to go on"
-
-    def _tokens(self) -> np.ndarray:
-        return np.memmap(self._made("tokens.bin", "pack"), np.uint16, "r")
-
-    def _mixture(self) -> Mixture:
-        return read_mixture(self.work / MIXTURE, len(self._tokens()))
+        if not finished:
+            return Outcome(False, f"{name}: stopped at the time limit; start it again to go on")
+        of = f" of the recipe's {stage.steps}" if plan.steps < stage.steps else ""
+        return Outcome(
+            True, f"{name}: finished after {plan.steps} steps{of}, weights in {directory}"
+        )
 
     def _arrays(self, stage: str, p: str) -> dict[str, Any]:
-        path = self._made(f"{stage}/weights.safetensors", stage)
+        path = self.lessons.made(f"{stage}/weights.safetensors", stage)
         arrays = load_file(path)
         check_shapes(arrays, shapes_of(preset(p)), str(path))
         return arrays
-
-    def _made(self, name: str, stage: str) -> Path:
-        """A file that an earlier stage makes."""
-        path = self.work / name
-        if not path.exists():
-            raise RecipeError(f"{path} is missing; run the stage {stage!r} first")
-        return path
 
 
 def describe(row: Mapping[str, float]) -> str:

@@ -42,13 +42,15 @@ def train(
     save_every: float = 300.0,
     slices: int = 1,
     work: Callable[[Batch], float] | None = None,
+    kind: Callable[[int], str] = lambda step: "",
     report: Callable[[Row], None] = lambda row: None,
 ) -> tuple[Arrays, bool]:
     """Trains from `arrays`, or from the last checkpoint in `directory` if there is one.
 
     Writes a checkpoint every `save_every` seconds and at the end, and a row every 10 steps to
     `metrics.jsonl`. `made_of` says what the batches come from; the checkpoint of a run with
-    another plan or other batches is refused. `work` counts a batch's floating-point operations.
+    another plan or other batches is refused. `work` counts a batch's floating-point operations;
+    where `kind` names kinds of batches, a row has the newest loss of each.
     Returns all arrays and whether the plan was finished before `seconds` ran out or the process
     was asked to end (SIGTERM, SIGINT).
     """
@@ -69,11 +71,13 @@ def train(
         begun = saved = time.monotonic()
         meter = _Meter(mesh, work)
         first = done
+        newest: dict[str, jax.Array] = {}
         go_on_after(directory, first)
         with asked_to_end() as ending:
             while done < plan.steps:
                 batch = batches(done)
                 trained, state, metrics = step(trained, kept, state, put_batch(mesh, batch, axis))
+                newest[kind(done)] = metrics["loss"]
                 done += 1
                 if done == first + 1:
                     _finite(metrics, done, checkpoints)  # waits: compiling is not measured
@@ -83,7 +87,8 @@ def train(
                 if done % EVERY == 0 or done == plan.steps:
                     values = _finite(metrics, done, checkpoints)
                     seconds_in = round(time.monotonic() - begun)
-                    row = {"step": done, **values, **meter.read(), "seconds": seconds_in}
+                    row = {"step": done, **values, **_by_kind(newest), **meter.read()}
+                    row["seconds"] = seconds_in
                     add_row(directory, row)
                     report(row)
                 ends = time.monotonic() - begun > seconds or ending.is_set() or done == plan.steps
@@ -128,6 +133,13 @@ def _finite(
             f"{kept} in {checkpoints.directory}: start anew with a lower --rate and another --work"
         )
     return values
+
+
+def _by_kind(newest: dict[str, jax.Array]) -> Row:
+    """The losses of each kind since the last row, which are then forgotten."""
+    losses = {name: round(float(loss), 5) for name, loss in newest.items() if name}
+    newest.clear()
+    return {"losses": losses} if losses else {}
 
 
 class _Meter:

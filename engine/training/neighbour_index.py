@@ -7,10 +7,8 @@ in chunk u or in the chunk after it, which u's neighbours help to write, are nev
 neighbours; others with much overlap are, because the model learns to copy from them
 (Doostmohammadi and Kuhlmann, arXiv 2505.14309).
 
-The search is exact, by blocked matrix products, on whatever JAX runs on. Keys and neighbours are
-written block by block, so a run that was killed goes on.
-
-Axes: Q queries, N chunks of a block, W width of a key, J documents about a query, k neighbours.
+The search is exact, see nearest.py. Keys and neighbours are written block by block, so a run that
+was killed goes on.
 """
 
 import json
@@ -21,7 +19,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from engine.retro import Passages
@@ -29,12 +26,17 @@ from engine.tokenizer import PAD
 from engine.training.blocks import cannot_write, write_whole
 from engine.training.corpus import CorpusError
 from engine.training.mixture import Mixture
+from engine.training.nearest import NONE, searcher
 from engine.training.step import Batch
 from retrieval.protocol import Embedder
 
 NEIGHBOURS = "neighbours.bin"
-EMBEDDED, SEARCHED, COMPARED = 2048, 1024, 16_384  # chunks: embedded, Q, N at a time
-NONE = -1
+EMBEDDED, SEARCHED, COMPARED = (
+    2048,
+    1024,
+    16_384,
+)  # chunks: embedded, searched for, and looked at at a time
+WIDER = 4  # times as many on an accelerator
 
 Progress = Callable[[str, int, int], None]  # stage, chunks done, chunks in all
 
@@ -113,14 +115,17 @@ def find_neighbours(
         texts = [decode(tokens[a:b].tolist()).strip() for a, b in pairs]
         return np.asarray(embedder(texts), np.float16)
 
-    _fill(keys_path, n, embedder.width * 2, EMBEDDED, embed, partial(progress, "embedding"))
+    wider = 1 if jax.default_backend() == "cpu" else WIDER
+    embedding = partial(progress, "embedding")
+    _fill(keys_path, n, embedder.width * 2, EMBEDDED * wider, embed, embedding)
     keys = np.memmap(keys_path, np.float16, "r").reshape(n, embedder.width)
-    search = _searcher(keys, table.documents, k)
+    queries = SEARCHED * wider
+    search = searcher(keys, table.documents, k, queries, COMPARED * wider)
 
     def look(first: int, last: int) -> np.ndarray:
         return search(keys[first:last], table.about[first:last])
 
-    _fill(found_path, n, k * 4, SEARCHED, look, partial(progress, "neighbours"))
+    _fill(found_path, n, k * 4, queries, look, partial(progress, "neighbours"))
     found_path.replace(directory / NEIGHBOURS)
     write_whole(directory / "neighbours.json", json.dumps(made_of, indent=1).encode())
     for path in (keys_path, directory / "neighbours.json.part"):
@@ -158,50 +163,6 @@ def _fill(
                 progress(done := last, rows)
     except OSError as error:
         raise cannot_write(path, error) from None
-
-
-def _searcher(
-    keys: np.ndarray, documents: np.ndarray, k: int
-) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """(keys of queries [Q W], documents about them [Q J]) -> nearest chunks int32 [Q k]."""
-    n, width = keys.shape
-    size = min(COMPARED, n)
-    more = -n % size
-    names, numbers = np.unique(documents, return_inverse=True)  # int64 numbers -> small ones
-    blocks = jnp.asarray(np.pad(keys, ((0, more), (0, 0))).reshape(-1, size, width))
-    owners = jnp.asarray(
-        np.pad(numbers, (0, more), constant_values=-2).astype(np.int32).reshape(-1, size)
-    )
-
-    @jax.jit
-    def nearest(queries: jax.Array, about: jax.Array) -> jax.Array:
-        queries = queries.astype(jnp.float32)
-
-        def step(best, block):
-            number, rows, owned = block
-            rows = rows.astype(jnp.float32)
-            product = jnp.matmul(queries, rows.T, precision="highest")
-            near = 2 * product - jnp.square(rows).sum(-1)  # minus the squared distance, shifted
-            barred = (about[:, :, None] == owned).any(1) | (owned == -2)
-            near, at = jax.lax.top_k(jnp.where(barred, -jnp.inf, near), min(k, size))
-            both = jnp.concatenate([best[0], near], 1)
-            ids = jnp.concatenate([best[1], at.astype(jnp.int32) + number * size], 1)
-            both, order = jax.lax.top_k(both, k)
-            return (both, jnp.take_along_axis(ids, order, 1)), None
-
-        Q = len(queries)
-        start = (jnp.full((Q, k), -jnp.inf), jnp.full((Q, k), NONE, jnp.int32))
-        (near, ids), _ = jax.lax.scan(step, start, (jnp.arange(len(blocks)), blocks, owners))
-        return jnp.where(jnp.isfinite(near), ids, NONE)
-
-    def search(queries: np.ndarray, about: np.ndarray) -> np.ndarray:
-        at = np.searchsorted(names, about).clip(max=len(names) - 1)
-        known = np.where(names[at] == about, at, -1).astype(np.int32)
-        short = SEARCHED - len(queries)  # one shape, compiled once
-        padded = np.pad(queries, ((0, short), (0, 0))), np.pad(known, ((0, short), (0, 0)))
-        return np.asarray(nearest(*padded), np.int32)[: len(queries)]
-
-    return search
 
 
 class NeighbourIndex:

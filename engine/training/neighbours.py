@@ -11,6 +11,7 @@ import numpy as np
 from engine.retro import Passages
 from engine.training.mixture import Mixture
 from engine.training.step import Batch
+from engine.training.swaps import draw_swaps
 
 COPY, NONE = 0.75, 0.1  # chunks with one copy among their neighbours; with no neighbours
 ALIGNED = 0.1  # copies whose continuation is exactly the next chunk, as with a true duplicate
@@ -20,8 +21,10 @@ NOISE = 0.1  # the most tokens of a copy that are replaced, as a share
 def retrofit_batch(
     tokens: np.ndarray, step: int, *,
     batch: int, chunks: int, chunk: int, k: int, seed: int, mixture: Mixture | None = None,
+    swaps: float = 0.0, vocab: int = 0,
 ) -> Batch:  # fmt: skip
-    """Next-token prediction on windows of `chunks` chunks with made neighbours for each chunk."""
+    """Next-token prediction on windows of `chunks` chunks with made neighbours for each chunk. In
+    half of the sequences `swaps` of the `vocab` tokens are exchanged, see swaps.py."""
     rng = np.random.default_rng((seed, step))
     M, T, R = chunk, chunks * chunk, 2 * chunk
     mixture = mixture or Mixture.whole(len(tokens))
@@ -39,6 +42,9 @@ def retrofit_batch(
             elif rng.random() < COPY:
                 shift = M if rng.random() < ALIGNED else rng.integers(0, R - M // 2)
                 found[b, u, rng.integers(k)] = _copy(tokens, start + (u + 1) * M - shift, R, rng)
+        if swaps and rng.random() < 0.5:
+            exchange = draw_swaps(rng, vocab, swaps)
+            rows[b], found[b] = exchange[rows[b]], exchange[found[b]]
     weights = np.ones((batch, T), np.float32)
     return Batch(rows[:, :-1], rows[:, 1:], weights, None, Passages(found, valid))
 

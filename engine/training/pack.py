@@ -4,6 +4,7 @@ Beside `tokens.bin` lie `documents.bin`, int64 [n 2]: the first token of every t
 of the document that it was made from, and `mixture.json`.
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,12 +32,14 @@ def _encode(text: Text) -> tuple[int, int, np.ndarray]:
 
 def pack(
     texts: Iterable[Text], tokenizer: Path, out: Path, *,
-    seed: int, weights: Sequence[float] = (), workers: int = 2,
+    seed: int, weights: Sequence[float] = (), workers: int | None = None,
 ) -> int:  # fmt: skip
     """Writes the tokens of all texts, shuffled, to `out`; returns how many there are.
 
-    With `weights`, one a source, they lie source by source, shuffled within each.
+    With `weights`, one a source, they lie source by source, shuffled within each. Computes in
+    `workers` processes, by default as many as there are cores.
     """
+    workers = workers or len(os.sched_getaffinity(0))
     with get_context("spawn").Pool(workers, _open, (tokenizer,)) as pool:
         found = list(pool.imap(_encode, texts, chunksize=64))
     order = np.random.default_rng(seed).permutation(len(found))

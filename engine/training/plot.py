@@ -1,18 +1,17 @@
-"""The metrics of all stages as one SVG: loss, gradient norm and speed over steps."""
+"""The metrics of all stages: as one SVG, and the losses as curves for a model card."""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from engine.training.blocks import write_whole
-from engine.training.metrics import read_metrics
+from engine.training.metrics import Row, read_metrics
 from engine.training.recipe import RecipeError
 
-CURVES = (
-    ("loss", "loss (nats a token)"),
-    ("norm", "gradient norm"),
-    ("tokens_per_second", "tokens a second"),
-)
+LOSS = "loss (nats a token)"
+OTHERS = (("norm", "gradient norm"), ("tokens_per_second", "tokens a second"))
+Point = tuple[float, float]
+
 WIDTH, HEIGHT = 360, 220  # of a panel in pixels
 LEFT, TOP, RIGHT, BOTTOM = 58, 34, 22, 34  # its margins
 SMOOTH = 0.02  # the drawn line is a mean over this share of the rows
@@ -31,21 +30,53 @@ def plot_metrics(work: Path, stages: Sequence[str]) -> Path:
     found = [(stage, rows) for stage in stages if (rows := read_metrics(work / stage))]
     if not found:
         raise RecipeError(f"there are no metrics in {work}; train a stage there first")
-    width, height = WIDTH * len(CURVES), HEIGHT * len(found)
+    panels = [
+        [(f"{name}: {LOSS}", points) for name, points in losses_of(stage, rows).items()]
+        + [
+            (f"{stage}: {label}", [(r["step"], r[name]) for r in rows if name in r])
+            for name, label in OTHERS
+        ]
+        for stage, rows in found
+    ]
+    width, height = WIDTH * max(map(len, panels)), HEIGHT * len(found)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}"><style>{STYLE}</style>'
     ]
-    for i, (stage, rows) in enumerate(found):
-        for j, (name, label) in enumerate(CURVES):
-            panel = _panel(f"{stage}: {label}", [(r["step"], r[name]) for r in rows if name in r])
+    for i, row in enumerate(panels):
+        for j, (title, points) in enumerate(row):
+            panel = _panel(title, points)
             parts.append(f'<g transform="translate({j * WIDTH} {i * HEIGHT})">{panel}</g>')
     path = work / "metrics.svg"
     write_whole(path, "\n".join([*parts, "</svg>\n"]).encode())
     return path
 
 
-def _panel(title: str, points: Sequence[tuple[float, float]]) -> str:
+def losses_of(stage: str, rows: Sequence[Row]) -> dict[str, list[Point]]:
+    """The curves of a stage's loss: one, or one for each kind of batch that it was trained on."""
+    kinds = dict.fromkeys(kind for row in rows for kind in row.get("losses", {}))
+    if not kinds:
+        return {stage: [(row["step"], row["loss"]) for row in rows if "loss" in row]}
+    return {
+        f"{stage}, {kind}": [
+            (row["step"], row["losses"][kind]) for row in rows if kind in row.get("losses", {})
+        ]
+        for kind in kinds
+    }
+
+
+def curves_of(work: Path, stages: Sequence[str], most: int = 60) -> dict[str, list[list[float]]]:
+    """The losses of all stages for a model card: means of up to `most` equal parts of the rows."""
+    found = {}
+    for stage in stages:
+        for name, points in losses_of(stage, read_metrics(work / stage)).items():
+            size = -(-len(points) // most)
+            parts = [points[i : i + size] for i in range(0, len(points), size or 1)]
+            found[name] = [[p[-1][0], round(sum(y for _, y in p) / len(p), 3)] for p in parts]
+    return {name: points for name, points in found.items() if points}
+
+
+def _panel(title: str, points: Sequence[Point]) -> str:
     text = f'<text x="{LEFT}" y="20">{title}</text>'
     points = [(x, y) for x, y in points if math.isfinite(y)]
     if not points:
@@ -60,7 +91,7 @@ def _panel(title: str, points: Sequence[tuple[float, float]]) -> str:
         share = (y - ticks_y[0]) / (ticks_y[-1] - ticks_y[0])
         return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
 
-    def line(drawn: Sequence[tuple[float, float]], kind: str) -> str:
+    def line(drawn: Sequence[Point], kind: str) -> str:
         path = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in drawn)
         return f'<polyline class="{kind}" points="{path}"/>'
 
@@ -74,7 +105,7 @@ def _panel(title: str, points: Sequence[tuple[float, float]]) -> str:
     return text + line(points, "raw") + line(_mean(points), "mean")
 
 
-def _mean(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def _mean(points: Sequence[Point]) -> list[Point]:
     reach = round(len(points) * SMOOTH / 2)
     out = []
     for i, (x, _) in enumerate(points):

@@ -10,7 +10,17 @@ from typing import Any
 
 from engine.presets import PRESETS
 from engine.training.corpus import CorpusError, read_records, text_of
-from engine.training.grounded import Example, as_text, example_of, made_examples, share_said
+from engine.training.grounded import (
+    Example,
+    as_text,
+    example_of,
+    in_sentences,
+    made_examples,
+    share_said,
+)
+from engine.training.smalltalk import smalltalk
+
+KINDS = ("questions", "in context", "copies", "plain")  # of steps in tuning
 
 
 class RecipeError(ValueError):
@@ -23,7 +33,8 @@ class Source:
     `every` documents; `repeat` is epochs; grounded records whose answer shares less than
     `overlap` of its words with the passage are left out. `weight` is the share of what is read
     that comes from here, beside the other sources' weights; without weights, all text counts
-    alike."""
+    alike. With `sentences` the answer to a question becomes the sentence of its passage that says
+    most of it; questions without one are left out."""
 
     file: str
     characters: int = 1_000_000
@@ -31,6 +42,7 @@ class Source:
     every: int = 1
     repeat: int = 1
     overlap: float = 0.0
+    sentences: bool = False
     weight: float = 0.0
 
 
@@ -39,10 +51,17 @@ class Stage:
     """How long and fast a stage trains: steps, peak rate, warm-up steps; `batch` sequences of
     `chunks` chunks. A batch goes through the model in `accumulate` parts, and its logits in
     `slices` of those; `compute` is "float32" or "bfloat16"; `rematerialise` saves memory for time.
-    In tuning, `in_context` shows every third batch its passage in the prompt too, and `copies`
-    makes every third step one of RETROfitting, with all weights. In RETROfitting, `found` is the
+    In tuning, the steps are in turn what `cycle` says, each with all weights: "questions" with the
+    passage as a neighbour, "in context" with the passage in the prompt too (half as many, they
+    are longer), "copies" as in RETROfitting, "plain" as in pretraining; for these two there are
+    `text` sequences a step, of the stage's `chunks`. `unrelated` and `missing` are the shares of
+    questions that are shown other passages, or none, and answered by saying so; with `unrelated` 0
+    those that their passage does not answer are left out, too. In tuning and in made copies `swaps`
+    of all tokens are exchanged, see swaps.py. Tuning begins with what embeddings share shrunk to
+    `spread` of it, see spread.py. In RETROfitting, `found` is the
     share of steps whose neighbours are those that the stage `neighbours` found; they are disturbed
-    by `dropout`, `random` and `noise`, see neighbour_index.py. The other steps make copies."""
+    by `dropout`, `random` and `noise`, see neighbour_index.py. The other steps make copies.
+    `share` is the weight of the stage where `train all` divides its time among the three."""
 
     steps: int
     rate: float
@@ -53,12 +72,17 @@ class Stage:
     accumulate: int = 1
     slices: int = 1
     rematerialise: bool = False
-    in_context: bool = False
-    copies: bool = False
+    cycle: tuple[str, ...] = ("questions",)
+    text: int = 4
+    unrelated: float = 0.04
+    missing: float = 0.04
+    swaps: float = 0.0
+    spread: float = 1.0
     found: float = 0.0
     dropout: float = 0.1
     random: float = 0.1
     noise: float = 0.1
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -77,6 +101,7 @@ class Recipe:
     retrofit: Stage
     tune: Stage
     neighbours: int = 2  # that the stage `neighbours` finds for each chunk
+    smalltalk: int = 0  # how often each message of smalltalk.py is among the examples
 
 
 @dataclass(frozen=True)
@@ -98,7 +123,7 @@ def read_recipe(path: Path) -> Recipe:
                 "tokenizer": tuple(raw["tokenizer"]),
                 "plain": tuple(Source(**s) for s in raw["plain"]),
                 "examples": tuple(Source(**s) for s in raw["examples"]),
-                **{name: Stage(**raw[name]) for name in ("pretrain", "retrofit", "tune")},
+                **{name: _stage(raw[name]) for name in ("pretrain", "retrofit", "tune")},
             }
         )
     except OSError as error:
@@ -109,6 +134,10 @@ def read_recipe(path: Path) -> Recipe:
     for name in (recipe.preset, recipe.base):
         if name not in PRESETS:
             raise RecipeError(f"{path} names the preset {name!r}; there are {', '.join(PRESETS)}")
+    if unknown := sorted({*recipe.tune.cycle} - {*KINDS}):
+        raise RecipeError(
+            f'{path}: "cycle" of "tune" names {unknown[0]!r}; there are {", ".join(KINDS)}'
+        )
     for field in ("found", "dropout", "random", "noise"):
         if not 0 <= (share := getattr(recipe.retrofit, field)) <= 1:
             raise RecipeError(f'{path}: "{field}" of "retrofit" is {share}; give a share, 0 to 1')
@@ -116,6 +145,10 @@ def read_recipe(path: Path) -> Recipe:
     if any(weights) and min(weights) <= 0:
         raise RecipeError(f'{path}: give a "weight" over 0 to all sources of "plain", or to none')
     return recipe
+
+
+def _stage(raw: dict[str, Any]) -> Stage:
+    return Stage(**{**raw, "cycle": tuple(raw.get("cycle", KINDS[:1]))})
 
 
 def plain_texts(recipe: Recipe, corpus: Path) -> Iterator[Text]:
@@ -139,15 +172,20 @@ def plain_texts(recipe: Recipe, corpus: Path) -> Iterator[Text]:
 def grounded_examples(recipe: Recipe, corpus: Path) -> list[Example]:
     """What tuning asks, in random order."""
     rng = random.Random(recipe.seed + 1)
-    found: list[Example] = []
+    found = smalltalk() * recipe.smalltalk
     for source in recipe.examples:
         for record in read_records(corpus / source.file):
             example = example_of(record)
             if example is None:
                 if "text" in record:
                     found += made_examples(record, rng, source.made)
-            elif not example.answered or share_said(example) >= source.overlap:
-                found += [example] * source.repeat
+            elif not example.answered:
+                found += [example] * (
+                    recipe.tune.unrelated > 0
+                )  # never repeated: what is said most is what is said in doubt
+            elif share_said(example) >= source.overlap:
+                said = in_sentences(example) if source.sentences else example
+                found += [said] * source.repeat if said else []
     if not found:
         raise CorpusError(f'no grounded example in {corpus}; see the recipe\'s "examples"')
     rng.shuffle(found)

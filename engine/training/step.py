@@ -22,6 +22,8 @@ from engine.layers import whole
 from engine.retro import Passages
 from engine.sharding import constrain, master_sharding, state_shardings, weight_sharding
 
+TIED = ("embedding.table", "decoder.embedding.table")  # [V D], of a Gopher and of a RETRO
+
 
 class Batch(NamedTuple):
     """What one step learns from. Targets belong to the last t of T positions; `weights` is 0
@@ -86,7 +88,11 @@ def cross_entropy(
 
 
 def optimiser(plan: Plan) -> optax.GradientTransformation:
-    """AdamW with beta 0.9, 0.95, clipped by global norm; only matrices decay."""
+    """AdamW with beta 0.9, 0.95, clipped by global norm; only matrices decay.
+
+    A shift of all embeddings alike changes no probability, but adds up over thousands of steps
+    until rare tokens look the same to whatever reads them. So updates of the table are centred.
+    """
     rate = optax.warmup_cosine_decay_schedule(
         1e-7, plan.rate, min(plan.warmup, plan.steps - 1), plan.steps, plan.rate / 10
     )
@@ -94,9 +100,13 @@ def optimiser(plan: Plan) -> optax.GradientTransformation:
     def matrices(arrays: Arrays) -> dict[str, bool]:
         return {k: k.endswith(("kernel", "table")) for k in arrays}
 
+    def centre(updates: Any, _: Any) -> dict[str, Any]:
+        return {k: u - u.mean(0) if k in TIED else u for k, u in updates.items()}
+
     return optax.chain(
         optax.clip_by_global_norm(plan.clip),
         optax.adamw(rate, 0.9, 0.95, weight_decay=plan.decay, mask=matrices),
+        optax.stateless(centre),
     )
 
 

@@ -2,7 +2,8 @@
 
 The prompt ends a chunk, the answer starts the next one and is all that the loss counts. Most
 examples show the passage as a neighbour, some put it into the prompt as well (RETRO++). Where
-only unrelated passages are shown, the answer says so.
+only unrelated passages are shown, the answer says so. Small talk, which has no passage, is shown
+any.
 """
 
 import random
@@ -18,6 +19,7 @@ from engine.retro import Passages
 from engine.tokenizer import EOS, PAD
 from engine.training.grounded import UNANSWERED, Example
 from engine.training.step import Batch
+from engine.training.swaps import draw_swaps
 
 Encode = Callable[[str], Sequence[int]]
 WritePrompt = Callable[[str, str], str]  # (message, passage or "") -> text up to the reply
@@ -25,31 +27,40 @@ WritePrompt = Callable[[str, str], str]  # (message, passage or "") -> text up t
 
 @dataclass(frozen=True)
 class Shape:
-    """`prompts` chunks of prompt and one of answer, `batch` examples a step."""
+    """`batch` examples a step with `k` passages each, `prompts` chunks of prompt, and answers of up
+    to `answer` tokens with their end."""
 
     batch: int
     prompts: int
-    in_context: bool
+    k: int
+    answer: int
+    in_context: bool = False
 
 
 class GroundedBatches:
-    """A batch is a pure function of the step's number; steps take the shapes in turn."""
+    """A batch is a pure function of the step's number.
+
+    `unrelated` is the share of questions that are shown other passages alone, and `missing` of
+    those that are shown none: both are answered by saying so. In half of the others `swaps` of the
+    `vocab` tokens are exchanged, see swaps.py.
+    """
 
     def __init__(
         self, examples: Sequence[Example], encode: Encode, write_prompt: WritePrompt, *,
-        shapes: Sequence[Shape], chunk: int, k: int, seed: int,
-        unrelated: float = 0.02, missing: float = 0.05,
+        shape: Shape, chunk: int, seed: int, unrelated: float = 0.04, missing: float = 0.04,
+        swaps: float = 0.0, vocab: int = 0,
     ):  # fmt: skip
         self._examples, self._encode, self._write = examples, encode, write_prompt
-        self._shapes, self._chunk, self._k, self._seed = shapes, chunk, k, seed
+        self._shape, self._chunk, self._seed = shape, chunk, seed
         self._unrelated, self._missing = unrelated, missing
+        self._swaps, self._vocab = swaps, vocab
+        self._kept = {EOS, PAD, *encode(write_prompt("", ""))}  # the tags are never exchanged
 
     def __call__(self, step: int) -> Batch:
         rng = random.Random(self._seed * 1_000_003 + step)
-        shape = self._shapes[step % len(self._shapes)]
         rows: list[Any] = []
-        while len(rows) < shape.batch:
-            row = self._row(rng, shape)
+        while len(rows) < self._shape.batch:
+            row = self._row(rng, self._shape)
             if row is not None:
                 rows.append(row)
         arrays = [np.stack(column) for column in zip(*rows, strict=True)]
@@ -58,15 +69,16 @@ class GroundedBatches:
 
     def _row(self, rng: random.Random, shape: Shape) -> tuple[np.ndarray, ...] | None:
         """One example's arrays, or None if it does not fit the shape."""
-        M, k = self._chunk, self._k
+        M, k = self._chunk, shape.k
         example = rng.choice(self._examples)
         question, answer = example.turns[0]
         draw = rng.random()
-        unrelated = draw < self._unrelated
+        unrelated = draw < self._unrelated and bool(example.passage)
         missing = not unrelated and draw < self._unrelated + self._missing and not shape.in_context
         other = rng.choice(self._examples).passage
         shown = other if unrelated else example.passage
-        if unrelated or not example.answered:
+        answered = not unrelated and not missing and example.answered
+        if example.passage and not answered:
             answer = UNANSWERED
         text = list(self._encode(shown))
         spot = self._find(text, answer)
@@ -78,25 +90,31 @@ class GroundedBatches:
         gap = size - len(prompt.tokens)
         if gap < 0:
             return None
-        reply = [*self._encode(" " + answer), EOS][:M]
-        T = size + M - 1  # one token short of a chunk: no neighbours are wasted on what follows
+        reply = [*self._encode(" " + answer), EOS]
+        if len(reply) > shape.answer:
+            return None
+        T = size + shape.answer - 1  # less than a chunk: no neighbours are wasted on what follows
         tokens, valid = np.full(T, PAD, np.int32), np.zeros(T, bool)
         tokens[gap:size], valid[gap:size] = prompt.tokens, prompt.valid
-        inside = reply[: M - 1]
+        inside = reply[:-1]
         tokens[size : size + len(inside)], valid[size : size + len(inside)] = inside, True
-        targets, weights = np.full(M, PAD, np.int32), np.zeros(M, np.float32)
+        targets, weights = np.full(shape.answer, PAD, np.int32), np.zeros(shape.answer, np.float32)
         targets[: len(reply)], weights[: len(reply)] = reply, 1.0
         found = np.full((shape.prompts, k, 2 * M), PAD, np.int32)
         marks = np.zeros((shape.prompts, k, 2 * M), bool)
         if not missing:
-            views = [self._window(text, spot, rng)]
+            views = [self._window(text, spot, rng)] if text else []
             while len(views) < k:
-                same = rng.random() < 0.4
+                same = bool(text) and rng.random() < 0.4
                 source = text if same else list(self._encode(rng.choice(self._examples).passage))
                 views.append(self._window(source, (0, len(source)), rng))
             rng.shuffle(views)
             for j, ids in enumerate(views):
                 found[-1, j, : len(ids)], marks[-1, j, : len(ids)] = ids, True
+        if self._swaps and example.passage and answered and rng.random() < 0.5:
+            generator = np.random.default_rng(rng.getrandbits(64))
+            exchange = draw_swaps(generator, self._vocab, self._swaps, self._kept)
+            tokens, targets, found = exchange[tokens], exchange[targets], exchange[found]
         return tokens, targets, weights, valid, found, marks
 
     def _find(self, text: list[int], answer: str) -> tuple[int, int]:
