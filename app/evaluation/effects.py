@@ -97,7 +97,7 @@ def summarise(measured: Sequence[Measured]) -> dict[str, Any]:
     gains = [gain for chunk in measured for gain in chunk.gains]
     runs = [run for chunk in measured for run in chunk.runs]
     found = calibrate(gains, runs)
-    thresholds = Thresholds(round(found.used, 3), round(found.hurt, 3), found.copied)
+    thresholds = Thresholds(round(found.used, 3), round(found.hurt, 3) or 0.0, found.copied)
     shown = [pair for chunk in measured for pair in chunk.shown]
     words = Counter(word_for(effect, run, thresholds) for effect, run in shown)
     return {
