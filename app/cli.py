@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import fields, replace
 from functools import partial
@@ -14,6 +13,7 @@ from app.batch import NothingToAsk, ask_all
 from app.evaluation.command import with_what
 from app.records import Settings
 from app.settings import NUMBERS, VERSION, Options, read_environment
+from app.status import status_of
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,24 +30,17 @@ def main(arguments: list[str] | None = None) -> int:
     flags = parser.parse_args(with_what(words))
     names = {field.name for field in fields(Options)}
     given = {name: value for name, value in vars(flags).items() if name in names}
-    try:
-        options = replace(options, **given)
-        if options.engine:
+
+    def run() -> int:
+        chosen = replace(options, **given)
+        if chosen.engine:
             from engine.connection import warning_of
 
-            if warning := warning_of(options.engine):
+            if warning := warning_of(chosen.engine):
                 print(warning, file=sys.stderr)
-        status = flags.run(options, flags)
-        sys.stdout.flush()
-        return status
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # the reader of our output, say head, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end
-        return 0
-    except expected_errors() as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return flags.run(chosen, flags)
+
+    return status_of(run, expected_errors)
 
 
 def expected_errors() -> tuple[type[Exception], ...]:

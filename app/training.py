@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import os
-import sys
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import cleaning
 from app.settings import ROOT, Options, read_environment
+from app.status import status_of
 from prompts.dialogue import exchange
 
 if TYPE_CHECKING:
@@ -128,18 +127,7 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="app.py")
     add_commands(parser.add_subparsers(required=True, metavar="COMMAND"))
     flags = parser.parse_args(words)
-    try:
-        status = flags.run(read_environment(), flags)
-        sys.stdout.flush()
-        return status
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # the reader of our output, say head, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end
-        return 0
-    except _expected() as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return status_of(lambda: flags.run(read_environment(), flags), _expected)
 
 
 def _expected() -> tuple[type[Exception], ...]:

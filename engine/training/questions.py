@@ -2,7 +2,7 @@
 
 Two kinds. `ask` strings together words of the sentence: always possible, and rarely good English.
 `questions_about` knows some forms of sentence ("S was built in 1889 by N") and asks as a person
-would ("When was S built?"); about a third of the sentences of an encyclopedia have such a form.
+would ("When was S built?"); about a fifth of the sentences of an encyclopedia have such a form.
 """
 
 import random
@@ -186,7 +186,7 @@ _FORMS = ((_BE, _about_being), (_HAS, _about_having), (_DOES, _about_doing), (_D
 
 
 def _why(clause: str, title: str) -> list[str]:
-    """ "S is X" -> "Why is S X?", of what stands before a because."""
+    """What stands before a because, "S is X" -> "Why is S X?"."""
     match = _BE.match(clause)
     subject = _subject(match["s"], title) if match else ""
     if match is None or not subject or len(match["rest"].split()) > 10:
