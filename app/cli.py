@@ -101,18 +101,21 @@ def build_parser(options: Options) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"Retroscope {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument(
+    data = argparse.ArgumentParser(add_help=False)
+    data.add_argument(
         "--data", type=Path, default=options.data,
         help="directory of the log and the passages (RETROSCOPE_HOME, default %(default)s)",
     )  # fmt: skip
-    shared.add_argument(
+    model = argparse.ArgumentParser(add_help=False)
+    model.add_argument(
         "--weights", type=Path, default=options.weights, help="weights directory of the model"
     )
-    shared.add_argument(
+    model.add_argument(
         "--numbers", choices=NUMBERS, default=options.numbers,
         help="what the model is computed in (default %(default)s; float32 is slow and exact)",
     )  # fmt: skip
+
+    shared = argparse.ArgumentParser(add_help=False, parents=[data, model])
     shared.add_argument(
         "--slots", type=_positive, default=options.slots, metavar="N",
         help="replies written at the same time (default %(default)s)",
@@ -206,7 +209,7 @@ def build_parser(options: Options) -> argparse.ArgumentParser:
     log.add_commands(commands, options.data)
     training.add_commands(commands)
     weights.add_command(commands)
-    evaluating.add_command(commands, options, attached)
+    evaluating.add_command(commands, attached, data, model)
     probing.add_command(commands, attached)
     return parser
 

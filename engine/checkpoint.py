@@ -164,7 +164,7 @@ def read_weights(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     card = read_card(directory)
     bits = BITS.get(str(card.get("numbers")))
     dtypes = _QUANTISED if bits else _DTYPES
-    files = _hashes(directory, card)
+    files = hashes_of(directory, card)
     arrays = join(
         item
         for path, digest in files.items()
@@ -174,14 +174,13 @@ def read_weights(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     shapes = shapes_of(preset(card["preset"]))
     if bits:
         arrays = gather(arrays, shapes, bits)
-    where = str(next(iter(files))) if len(files) == 1 else f"{directory} ({len(files)} pieces)"
     found = {k: jax.ShapeDtypeStruct(shape_of(k, v), np.float32) for k, v in arrays.items()}
-    check_shapes(found, shapes, where)
+    check_shapes(found, shapes, str(directory))
     return card, arrays
 
 
-def _hashes(directory: Path, card: Mapping[str, Any]) -> dict[Path, str]:
-    """The files of weights that a card names, and their SHA-256."""
+def hashes_of(directory: Path, card: Mapping[str, Any]) -> dict[Path, str]:
+    """The files of weights that a card names, and their SHA-256. Raises CheckpointError."""
     if "pieces" not in card:
         named = {WEIGHTS: card["sha256"]}
     else:
@@ -221,13 +220,16 @@ def _read_checked(path: Path, expected: str) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
-    digest = hashlib.sha256(data).hexdigest()
+    check_hash(path, hashlib.sha256(data).hexdigest(), expected)
+    return data
+
+
+def check_hash(path: Path, digest: str, expected: str) -> None:
     if digest != expected:
         raise CheckpointError(
             f"{path} is damaged or was replaced: its SHA-256 is {digest[:12]}..., the model card "
             f"says {expected[:12]}...; restore the file, for instance with git checkout"
         )
-    return data
 
 
 def check_shapes(arrays: Mapping[str, Any], expected: Mapping[str, Any], where: str) -> None:

@@ -66,11 +66,20 @@ def _cut(arrays: Mapping[str, np.ndarray], limit: int) -> Iterator[tuple[str, np
 
 
 def join(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """What `divide` gave, as (name, array) of all pieces -> the arrays.
+    """What `divide` gave, as (name, array) of all pieces -> the arrays. Raises as `in_order`."""
+    return {
+        name: np.concatenate(parts) if len(parts) > 1 else parts[0]
+        for name, parts in in_order(found).items()
+    }
 
-    Raises CheckpointError where parts of an array are missing, twice there, or do not fit.
+
+def in_order(found: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
+    """The same -> the parts of each array in the order of their rows, or the one that it is.
+
+    Looks at nothing but shapes. Raises CheckpointError where parts of an array are missing, twice
+    there, or do not fit.
     """
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, list[Any]] = {}
     parts: dict[str, list[tuple[int, int, Any]]] = {}
     for name, array in found:
         if match := _PART.fullmatch(name):
@@ -78,7 +87,7 @@ def join(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         elif name in arrays:
             raise CheckpointError(f"{name} is there twice")
         else:
-            arrays[name] = array
+            arrays[name] = [array]
     for name, rows in parts.items():
         rows.sort(key=lambda row: row[:2])
         at = 0
@@ -89,8 +98,8 @@ def join(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
                     f"those from {at} on"
                 )
             at = end
-        try:
-            arrays[name] = np.concatenate([array for _, _, array in rows])
-        except ValueError as error:
-            raise CheckpointError(f"the parts of {name} do not fit: {error}") from None
+        arrays[name] = [array for _, _, array in rows]
+        shapes = sorted({array.shape[1:] for array in arrays[name]})
+        if len(shapes) > 1:
+            raise CheckpointError(f"the parts of {name} do not fit: rows of the shapes {shapes}")
     return arrays

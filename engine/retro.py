@@ -29,6 +29,7 @@ class Chunks(NamedTuple):
 
     rows: jax.Array  # [B L M D], their stream where the encoder reads it
     encoded: jax.Array | None  # [B L K R D'], their neighbours; None without passages
+    attention: jax.Array | None = None  # [B L N M K*R], the last cross-attention's weights
 
 
 class Encoded(NamedTuple):
@@ -79,8 +80,9 @@ class ChunkedCrossAttention(nnx.Module):
         """[M+R-1 N H], in the order of `distances`"""
         return self.attention.position_keys(distances(self.chunk, self.reach, self.chunk - 1))
 
-    def full(self, x: jax.Array, e: jax.Array, valid: jax.Array) -> jax.Array:
-        """What the neighbours add to x [B T D], given e [B L K R D] and valid [B L K R].
+    def full(self, x: jax.Array, e: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """What the neighbours add to x [B T D], given e [B L K R D] and valid [B L K R], and the
+        weights with which each attending chunk reads its neighbours [B L N M K*R].
 
         Rows are shifted M-1 to the left, so that the first row that may read chunk u's
         neighbours, its last token, starts a row of its own, and shifted back afterwards.
@@ -88,8 +90,9 @@ class ChunkedCrossAttention(nnx.Module):
         (B, T, D), L, M = x.shape, e.shape[1], self.chunk
         shifted = jnp.pad(x[:, M - 1 :], ((0, 0), (0, L * M - (T - M + 1)), (0, 0)))
         k, v = self.keys_values(e)
-        y, _ = self._attend(shifted.reshape(B, L, M, D), k, v, self.position_table(), valid)
-        return jnp.pad(y.reshape(B, L * M, D), ((0, 0), (M - 1, 0), (0, 0)))[:, :T]
+        table = self.position_table()
+        y, weights = self._attend(shifted.reshape(B, L, M, D), k, v, table, valid)
+        return jnp.pad(y.reshape(B, L * M, D), ((0, 0), (M - 1, 0), (0, 0)))[:, :T], weights
 
     def step(
         self,
@@ -108,22 +111,23 @@ class ChunkedCrossAttention(nnx.Module):
         first = self.chunk - Q - place  # of the distances from the last query to the first
         rows = jax.lax.dynamic_slice_in_dim(table, first, Q + self.reach - 1)
         marks = valid.reshape(valid.shape[0], -1, self.reach)
-        return self._attend(x, *encoded, rows, marks)
+        y, weights = self._attend(x, *encoded, rows, marks)
+        *lead, Q, KR = weights.shape
+        return y, weights.reshape(*lead, Q, KR // self.reach, self.reach).sum(-1).mean(-3)
 
     def _attend(
         self, x: jax.Array, k: jax.Array, v: jax.Array, table: jax.Array, valid: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         """x [... Q D], k and v [... K*R N H], table [Q+R-1 N H], valid [... K R]
 
-        -> [... Q D], [... Q K]
+        -> [... Q D], [... N Q K*R]
         """
         Q, K, R = x.shape[-2], *valid.shape[-2:]
         mask = jnp.broadcast_to(
             valid.reshape(*valid.shape[:-2], 1, K * R), (*valid.shape[:-2], Q, K * R)
         )
         weights = self.attention.weights(self.norm(x), k, table, mask, repeats=K)
-        shares = weights.reshape(*weights.shape[:-1], K, R).sum(-1)  # [... N Q K]
-        return self.attention.read(weights, v), shares.mean(-3)
+        return self.attention.read(weights, v), weights
 
 
 class Retro(nnx.Module):
@@ -176,10 +180,10 @@ class Retro(nnx.Module):
                 f"for {passages.tokens.shape[1]} chunks of {passages.tokens.shape[0]} sequences"
             )
         marks = jnp.ones((B, T), bool) if valid is None else valid
-        rows = encoded = None
+        rows = encoded = attention = None
 
         def between(i: int, x: jax.Array) -> jax.Array:
-            nonlocal rows, encoded
+            nonlocal rows, encoded, attention
             if i == self.layers[0]:
                 rows = x[:, : L * M].reshape(B, L, M, -1)
                 if passages is not None:
@@ -188,11 +192,12 @@ class Retro(nnx.Module):
             if passages is None or encoded is None or i not in self.layers:
                 return x
             cross = self.cross[self.layers.index(i)]
-            return x + part(cross.full)(x, encoded, passages.valid)
+            added, attention = part(cross.full)(x, encoded, passages.valid)
+            return x + added
 
         x, cache = self.decoder.hidden(tokens, valid, between, part)
         assert rows is not None  # between has been called for every layer
-        return x, cache, Chunks(rows, encoded)
+        return x, cache, Chunks(rows, encoded, attention)
 
     def __call__(
         self,

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.testclient import TestClient
+
 from engine.protocol import (
     ChunkEvent,
     ChunkScores,
@@ -24,7 +26,9 @@ from engine.protocol import (
     Segment,
     TokenEvent,
 )
-from engine.server.service import ALTERNATIVES, Message, Rendered, Service
+from engine.server.application import build
+from engine.server.keys import Keys
+from engine.server.service import ALTERNATIVES, Limits, Message, Rendered, Service
 from engine.streaming import TextStream
 from engine.tokenizer import Tokenizer
 from retrieval.protocol import Neighbour, Retrieve
@@ -152,6 +156,11 @@ def logprob(before: Sequence[int], token: int, vocabulary: int) -> float:
 def service(engine: Any, **changes: Any) -> Service:
     given: dict[str, Any] = {"render": render, "retrieve": retrieve, "started": 1} | changes
     return Service(engine, **given)
+
+
+def client_of(served: Service, **limits: Any) -> TestClient:
+    """A client of the server which has the key; it is to be entered."""
+    return TestClient(build(served, Keys.of([KEY]), Limits(**limits)), headers=HEADERS)
 
 
 def ok(response: Any) -> Any:

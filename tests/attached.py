@@ -18,6 +18,7 @@ from engine.protocol import (
     Info,
     Request,
     Scoring,
+    Segment,
     TokenEvent,
 )
 from engine.server.application import build
@@ -27,6 +28,7 @@ from engine.tokenizer import Tokenizer
 from retrieval.protocol import Retrieve
 
 KEY = "correct-horse"
+COUNT = Request((Segment("Count."),), "count")
 
 
 class Loopback:

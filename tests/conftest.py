@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # jax must not be imported before pytest_configure has chosen
     from engine.local import LocalEngine
     from engine.tokenizer import Tokenizer
     from retrieval.embedder import BertEmbedder
+    from tests.attached import Counting, Loopback
     from tests.crowd import Make
     from tests.terminal import Terminal
     from tests.toys import Toy
@@ -194,6 +195,25 @@ def tiny(weights: Path, request: pytest.FixtureRequest) -> "LocalEngine":
 
     numbers: Numbers = request.config.getoption("--numbers") or "int8"
     return LocalEngine.load(weights, numbers)
+
+
+@pytest.fixture(scope="module")
+def counting(tokenizer: "Tokenizer") -> "Counting":
+    from tests.attached import Counting
+
+    return Counting(tokenizer)
+
+
+@pytest.fixture
+def counted(counting: "Counting") -> "Iterator[Loopback]":
+    """A server of `counting`, which fails nowhere yet."""
+    from tests.attached import serve
+
+    counting.fails.clear()
+    counting.ended.clear()
+    server = serve(counting)
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -277,6 +277,6 @@ def test_the_chat_page_rules_by_name_and_sees_ones_own_rulings(ask: Ask, app: Ap
     assert reading.rule("flagged", told["id"], " Ada ", "accepted") == {"ruling": "accepted"}
     assert reading.rulings("flagged", "Ada") == {"rulings": {f"{told['id']}": "accepted"}}
     assert reading.rulings("flagged", "Grace") == {"rulings": {}}
-    assert "no finding" in reading.rule("clean", told["id"], "Ada", None)["error"]
-    assert "name" in reading.rule("flagged", told["id"], "", None)["error"]
-    assert "name" in reading.rulings("flagged", "")["error"]
+    assert "no finding" in reading.rule("clean", told["id"], "Ada", None)["problem"]
+    assert "name" in reading.rule("flagged", told["id"], "", None)["problem"]
+    assert "name" in reading.rulings("flagged", "")["problem"]

@@ -29,6 +29,7 @@ from engine.local import LocalEngine
 from engine.presets import preset
 from engine.protocol import Reply, Request, Sampling, Segment
 from retrieval.protocol import Neighbour
+from tests.toys import neighbour
 
 TINY = preset("tiny")
 assert TINY.retrieval
@@ -88,15 +89,6 @@ def test_no_players_have_no_values():
 
 
 # ----- replies
-
-
-def neighbour(seed: int) -> Neighbour:
-    ids = np.random.default_rng(seed).integers(4, TINY.vocab, R).tolist()
-    half = R // 2
-    return Neighbour(
-        seed, seed, f"Title {seed}", "toy", 0, 0, 5, "text", "more", tuple(ids[:half]),
-        tuple(ids[half:]), 0.5,
-    )  # fmt: skip
 
 
 A, B, C, D = map(neighbour, range(1, 5))

@@ -1,7 +1,6 @@
 """engine.connection: a server that is gone, foreign, silent or busy, in words of what to do."""
 
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
@@ -20,25 +19,9 @@ from engine.messages import (
     WrongKey,
     WrongServer,
 )
-from engine.protocol import ChunkEvent, EngineBusy, Request, Scoring, Segment, TokenEvent
+from engine.protocol import ChunkEvent, EngineBusy, Scoring, TokenEvent
 from engine.remote import RemoteEngine
-from tests.attached import KEY, Canned, Counting, Loopback, plain, serve, stream
-
-COUNT = Request((Segment("Count."),), "count")
-
-
-@pytest.fixture(scope="module")
-def counting(tokenizer) -> Counting:
-    return Counting(tokenizer)
-
-
-@pytest.fixture
-def counted(counting: Counting) -> Iterator[Loopback]:
-    counting.fails.clear()
-    counting.ended.clear()
-    server = serve(counting)
-    yield server
-    server.stop()
+from tests.attached import COUNT, KEY, Canned, Counting, plain, serve, stream
 
 
 def about(counting: Counting, **fields) -> bytes:

@@ -14,14 +14,9 @@ from engine.server import passthrough, relay
 from engine.server.application import Server
 from engine.server.keys import Keys
 from engine.server.service import Limits
-from tests.attached import KEY, Counting, Loopback, serve
+from tests.attached import KEY, Loopback, serve
 
 ASK = Request((Segment("Count."),), "count")
-
-
-@pytest.fixture(scope="module")
-def counting(tokenizer) -> Counting:
-    return Counting(tokenizer)
 
 
 @pytest.fixture(scope="module")

@@ -138,3 +138,8 @@ def test_rows_that_are_missing_in_the_middle_are_refused_and_at_the_end_make_ano
 def test_an_array_that_is_there_twice_is_refused():
     with pytest.raises(CheckpointError, match="a is there twice"):
         join([("a", np.zeros(2)), ("a", np.zeros(2))])
+
+
+def test_parts_whose_rows_differ_in_shape_are_refused():
+    with pytest.raises(CheckpointError, match="the parts of a do not fit"):
+        join([("a[0:2]", np.zeros((2, 3))), ("a[2:3]", np.zeros((1, 4)))])

@@ -23,12 +23,11 @@ from engine.protocol import (
 )
 from engine.remote import RemoteEngine
 from retrieval.protocol import Neighbour
-from tests.attached import KEY, Counting, Loopback, serve
+from tests.attached import COUNT, KEY, Loopback, serve
 
 TINY = preset("tiny")
 M = TINY.chunk
 ASK = (Segment("Why does bread rise?\nGOPHER:", ends_chunk=True),)
-COUNT = Request((Segment("Count."),), "count")
 
 
 def neighbour(seed: int) -> Neighbour:
@@ -58,20 +57,6 @@ def served(tiny: LocalEngine) -> Iterator[Loopback]:
 def remote(served: Loopback) -> Iterator[RemoteEngine]:
     with closing(RemoteEngine(served.url, KEY)) as engine:
         yield engine
-
-
-@pytest.fixture(scope="module")
-def counting(tokenizer) -> Counting:
-    return Counting(tokenizer)
-
-
-@pytest.fixture
-def counted(counting: Counting) -> Iterator[Loopback]:
-    counting.fails.clear()
-    counting.ended.clear()
-    server = serve(counting)
-    yield server
-    server.stop()
 
 
 def timeless(event: Event) -> Event:

@@ -162,7 +162,7 @@ def test_cross_attention_depends_on_the_distance_to_a_neighbour_token(retro: Toy
     rng = np.random.default_rng(0)
     x = rng.standard_normal((1, M, TOY.width), np.float32)
     e = rng.standard_normal((1, 1, 2, R, 14), np.float32)
-    full = jax.jit(lambda e: cross.full(x, e, np.ones((1, 1, 2, R), bool)))
+    full = jax.jit(lambda e: cross.full(x, e, np.ones((1, 1, 2, R), bool))[0])
     here, moved = np.asarray(full(e)), np.asarray(full(np.roll(e, 1, axis=3)))
     assert np.abs(here[:, M - 1] - moved[:, M - 1]).max() > 1e-3
     swapped = np.asarray(full(e[:, :, ::-1]))

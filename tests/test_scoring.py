@@ -17,7 +17,7 @@ from engine.presets import PRESETS, preset
 from engine.protocol import PromptTooLong, Reply, Request, Sampling, Score, Scoring, Segment
 from engine.sampling import ALTERNATIVES
 from retrieval.protocol import Neighbour
-from tests.toys import Toy, toy
+from tests.toys import Toy, neighbour, toy
 
 TINY = preset("tiny")
 assert TINY.retrieval
@@ -25,15 +25,6 @@ M, R = TINY.chunk, TINY.retrieval.neighbour_tokens
 ASK = (Segment("Why does bread rise?\nGOPHER:", ends_chunk=True),)
 LENGTHS = (1, M - 1, M, M + 1, 2 * M + 3)
 Shown = Sequence[Sequence[Neighbour]]
-
-
-def neighbour(seed: int, length: int = R) -> Neighbour:
-    ids = np.random.default_rng(seed).integers(4, TINY.vocab, length).tolist()
-    half = R // 2
-    return Neighbour(
-        seed, seed, f"Title {seed}", "toy", 0, 0, 5, "text", "more", tuple(ids[:half]),
-        tuple(ids[half:]), 0.5,
-    )  # fmt: skip
 
 
 A, B, C, SHORT = neighbour(1), neighbour(2), neighbour(3), neighbour(4, 3)

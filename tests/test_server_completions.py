@@ -7,11 +7,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from engine.protocol import Scoring, Segment
-from engine.server.application import build
-from engine.server.keys import Keys
-from engine.server.service import Limits
 from engine.tokenizer import EOS, Tokenizer
-from tests.answering import HEADERS, KEY, FakeEngine, likeliest, neighbour, ok, pieces, service
+from tests.answering import FakeEngine, client_of, likeliest, neighbour, ok, pieces, service
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +18,7 @@ def engine(tokenizer: Tokenizer) -> FakeEngine:
 
 @pytest.fixture(scope="module")
 def client(engine: FakeEngine) -> Iterator[TestClient]:
-    app = build(service(engine), Keys.of([KEY]), Limits(body=20_000, body_seconds=2))
-    with TestClient(app, headers=HEADERS) as client:
+    with client_of(service(engine), body=20_000, body_seconds=2) as client:
         yield client
 
 
@@ -162,7 +158,7 @@ def test_an_echo_with_retrieval_never_reads_ahead(engine):
         "retro": {"retrieve": True},
     }
     watched = replace(service(engine), retrieve=watch)
-    with TestClient(build(watched, Keys.of([KEY])), headers=HEADERS) as client:
+    with client_of(watched) as client:
         (choice,) = ok(client.post("/v1/completions", json=body))["choices"]
     rest = ids[1:]
     chunks = [rest[i : i + 8] for i in range(0, len(rest), 8)]

@@ -21,6 +21,7 @@ from tests.answering import (
     HEADERS,
     KEY,
     FakeEngine,
+    client_of,
     eventually,
     listening,
     ok,
@@ -39,8 +40,7 @@ def engine(tokenizer: Tokenizer) -> FakeEngine:
 
 @pytest.fixture(scope="module")
 def client(engine: FakeEngine) -> Iterator[TestClient]:
-    limits = Limits(body=20_000, tokens=500, prompts=3)
-    with TestClient(build(service(engine), Keys.of([KEY]), limits), headers=HEADERS) as client:
+    with client_of(service(engine), body=20_000, tokens=500, prompts=3) as client:
         yield client
 
 
@@ -184,7 +184,7 @@ def test_a_path_that_is_not_there_is_an_error_of_the_same_shape(client):
 
 def test_a_busy_engine_says_when_to_come_back(tokenizer):
     busy = FakeEngine(tokenizer, busy=True)
-    with TestClient(build(service(busy), Keys.of([KEY])), headers=HEADERS) as client:
+    with client_of(service(busy)) as client:
         for body in (CHAT, CHAT | {"stream": True}):
             response = client.post("/v1/chat/completions", json=body)
             refused(response, 429, "40 replies wait")
@@ -216,8 +216,7 @@ def test_more_requests_than_there_are_places_are_sent_away(tokenizer):
 
 def test_a_reply_that_takes_too_long_ends_with_what_there_is(tokenizer):
     slow = FakeEngine(tokenizer, seconds=0.02)
-    app = build(service(slow), Keys.of([KEY]), Limits(seconds=0.3))
-    with TestClient(app, headers=HEADERS) as client:
+    with client_of(service(slow), seconds=0.3) as client:
         body = {"prompt": "x", "max_tokens": 200}
         (choice,) = ok(client.post("/v1/completions", json=body))["choices"]
         streamed = pieces(client.post("/v1/completions", json=body | {"stream": True}))
@@ -229,14 +228,13 @@ def test_a_reply_that_takes_too_long_ends_with_what_there_is(tokenizer):
 
 def test_a_reply_that_does_not_begin_in_time_is_refused(tokenizer):
     slow = FakeEngine(tokenizer, seconds=0.5)
-    app = build(service(slow), Keys.of([KEY]), Limits(first_seconds=0.05))
-    with TestClient(app, headers=HEADERS) as client:
+    with client_of(service(slow), first_seconds=0.05) as client:
         refused(client.post("/v1/completions", json={"prompt": "x"}), 429, "0.05 s")
 
 
 def test_an_engine_that_fails_is_an_error_in_the_stream_and_before_it(tokenizer, caplog):
     broken = FakeEngine(tokenizer, broken="the memory is full")
-    with TestClient(build(service(broken), Keys.of([KEY])), headers=HEADERS) as client:
+    with client_of(service(broken)) as client:
         refused(client.post("/v1/completions", json={"prompt": "x"}), 500, "memory is full")
         body = {"prompt": "x", "stream": True, "retro": {"retrieve": True}}
         *_, last = client.post("/v1/completions", json=body).text.strip().split("\n\n")

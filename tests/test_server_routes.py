@@ -9,11 +9,22 @@ from starlette.testclient import TestClient
 
 from engine.protocol import Sampling
 from engine.sampling import ALTERNATIVES as reported
-from engine.server.application import Server, build
+from engine.server.application import Server
 from engine.server.keys import Keys
 from engine.server.service import ALTERNATIVES, Limits
 from engine.tokenizer import EOS, Tokenizer
-from tests.answering import CHAT, CONTEXT, HEADERS, KEY, FakeEngine, ok, pieces, refused, service
+from tests.answering import (
+    CHAT,
+    CONTEXT,
+    HEADERS,
+    KEY,
+    FakeEngine,
+    client_of,
+    ok,
+    pieces,
+    refused,
+    service,
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +34,7 @@ def engine(tokenizer: Tokenizer) -> FakeEngine:
 
 @pytest.fixture(scope="module")
 def client(engine: FakeEngine) -> Iterator[TestClient]:
-    app = build(service(engine), Keys.of([KEY]), Limits(body=20_000, body_seconds=2))
-    with TestClient(app, headers=HEADERS) as client:
+    with client_of(service(engine), body=20_000, body_seconds=2) as client:
         yield client
 
 
@@ -77,7 +87,7 @@ def test_what_retro_asks_for_reaches_the_engine(client, engine):
 
 def test_what_a_request_leaves_open_is_the_model_s_own(engine):
     own = service(engine, defaults=Sampling(0.25, 9, 0.5, max_tokens=3))
-    with TestClient(build(own, Keys.of([KEY])), headers=HEADERS) as client:
+    with client_of(own) as client:
         ok(client.post("/v1/chat/completions", json=CHAT | {"seed": 5, "top_p": 0.75}))
     assert engine.asked[-1].sampling == Sampling(0.25, 9, 0.75, 3, 5)
 

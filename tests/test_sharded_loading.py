@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.card import CheckpointError
-from engine.checkpoint import load_weights
+from engine.checkpoint import load_weights, save_weights
 from engine.local import LocalEngine
 from engine.presets import preset
 from engine.protocol import Request, Sampling, Segment, TokenEvent
@@ -23,14 +23,38 @@ REQUEST = Request(
 )  # fmt: skip
 
 
-def test_a_directory_read_in_parts_gives_the_arrays_it_gives_whole(weights: Path):
+@pytest.fixture(scope="module")
+def in_pieces(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same weights in pieces of 9,000 bytes, less than the embedding table has."""
+    card, arrays = load_weights(weights)
+    directory = tmp_path_factory.mktemp("pieces")
+    save_weights(directory, "tiny", arrays, weights / "tokenizer.model", card, 9_000)
+    return directory
+
+
+@pytest.mark.parametrize(("kind", "numbers"), [("weights", "int8"), ("in_pieces", "float32")])
+def test_a_directory_read_in_parts_gives_the_arrays_it_gives_whole(request, weights, kind, numbers):
     p = preset("tiny")
-    form = Form(p, serving_mesh(jax.devices()[:1], p.heads), 1, 16)
-    card, file = open_weights(weights)
-    whole = load_weights(weights)
-    assert card == whole[0]
-    parts, expected = place(form, file), place(form, Arrays(whole[1]))
-    assert all(np.array_equal(parts[name], expected[name]) for name in expected)
+    form = Form(
+        p, serving_mesh(jax.devices()[:1], p.heads), 1, 16, narrow_weights=numbers == "int8"
+    )
+    directory = request.getfixturevalue(kind)
+    card, source = open_weights(directory)
+    assert card == load_weights(directory)[0]
+    parts, expected = place(form, source), place(form, Arrays(load_weights(weights)[1]))
+    for name in expected:
+        jax.tree.map(np.testing.assert_array_equal, parts[name], expected[name])
+
+
+def test_rows_are_read_from_the_pieces_they_lie_in(weights: Path, in_pieces: Path):
+    name = "decoder.embedding.table"
+    source = open_weights(in_pieces)[1]
+    whole = np.asarray(load_weights(weights)[1][name])
+    for start in range(0, len(whole), 50):
+        for rows in (slice(start), slice(start, None), slice(start, start + 7)):
+            if len(whole[rows]):
+                part = source.part(name, (rows, slice(2, 9)))
+                np.testing.assert_array_equal(part.astype(np.float32), whole[rows, 2:9])
 
 
 def test_only_the_part_that_is_asked_for_is_read(weights: Path):
@@ -57,13 +81,27 @@ def test_the_engine_over_a_mesh_writes_what_the_plain_one_writes(weights: Path):
     assert written == expected and len(written) > 5
 
 
-def test_a_flipped_byte_is_found(weights: Path, tmp_path: Path):
-    shutil.copytree(weights, tmp_path / "copy")
-    path = tmp_path / "copy" / "weights.safetensors"
+@pytest.mark.parametrize("kind", ["weights", "in_pieces"])
+def test_a_flipped_byte_is_found(request, tmp_path: Path, kind: str):
+    shutil.copytree(request.getfixturevalue(kind), tmp_path / "copy")
+    path = max((tmp_path / "copy").glob("*.safetensors"))
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(CheckpointError, match="is damaged or was replaced: its SHA-256"):
+    with pytest.raises(CheckpointError, match=f"{path.name} is damaged or was replaced: its SHA"):
+        open_weights(tmp_path / "copy")
+
+
+def test_a_missing_piece_and_a_surplus_one_are_named(in_pieces: Path, tmp_path: Path):
+    shutil.copytree(in_pieces, tmp_path / "copy")
+    surplus = tmp_path / "copy" / "weights.safetensors"
+    surplus.write_bytes(b"")
+    with pytest.raises(CheckpointError, match=f"{surplus.name} is none of the .* remove it"):
+        open_weights(tmp_path / "copy")
+    surplus.unlink()
+    missing = min((tmp_path / "copy").glob("*.safetensors"))
+    missing.unlink()
+    with pytest.raises(CheckpointError, match=f"{missing.name}: No such file"):
         open_weights(tmp_path / "copy")
 
 

@@ -113,9 +113,9 @@ def test_effects_have_words_where_the_model_has_thresholds(reading: Reading, ask
 
 def test_why_nothing_can_be_measured_is_said(reading: Reading, asked, log):
     told = reading.measure(asked(settings=replace(SETTINGS, retrieve=False)).id)
-    assert told == {"error": "no passage was shown while the reply was written"}
+    assert told == {"problem": "no passage was shown while the reply was written"}
     loading = Reading(Application(log, SETTINGS))
-    assert "try again when the model is ready" in loading.measure(asked().id)["error"]
+    assert "try again when the model is ready" in loading.measure(asked().id)["problem"]
 
 
 def test_tokens_are_told_of_a_logged_turn(reading: Reading, asked):
@@ -136,15 +136,15 @@ def test_a_document_is_walked_from_a_passage_to_its_ends(in_library: Application
     assert by_place[1]["text"] == shown.text and by_place[1]["shown"] == "passage"
     assert by_place[0]["shown"] == "" and set(by_place) <= {0, 1, 2}
     seen, step = [], -1
-    while "error" not in (told := reading.context(turn.id, 0, 0, step)):
+    while "problem" not in (told := reading.context(turn.id, 0, 0, step)):
         seen.append(told["position"])
         for passage in told["passages"]:
             role = {1: "passage", 2: "continuation" if shown.continuation else ""}
             assert passage["shown"] == role.get(passage["position"], "")
         step += 1
     assert seen == list(range(step + 1)) and len(seen) > 1
-    assert f"has {step + 1} passages, none at {step + 2}" in told["error"]
-    assert "none at 0" in reading.context(turn.id, 0, 0, -2)["error"]
+    assert f"has {step + 1} passages, none at {step + 2}" in told["problem"]
+    assert "none at 0" in reading.context(turn.id, 0, 0, -2)["problem"]
 
 
 def test_a_passage_that_is_not_in_the_library_is_said_to_be_gone(in_library: Application, toy_turn):
@@ -157,7 +157,7 @@ def test_a_passage_that_is_not_in_the_library_is_said_to_be_gone(in_library: App
     ):
         turn = showing(toy_turn(), passage)
         in_library.log.save(turn)
-        assert why in reading.context(turn.id, 0, 0)["error"]
+        assert why in reading.context(turn.id, 0, 0)["problem"]
 
 
 # ----- judging, raw, replay
@@ -175,7 +175,7 @@ def test_a_judgement_is_saved_and_taken_back(reading: Reading, asked, scripted):
 @pytest.mark.parametrize("verdict", ["wrong", 3, {"a": 1}, ""])
 def test_a_verdict_that_there_is_not_is_refused(reading: Reading, asked, scripted, verdict):
     turn = asked()
-    assert "verdict" in reading.judge(turn.id, 0, 0, verdict)["error"]
+    assert "verdict" in reading.judge(turn.id, 0, 0, verdict)["problem"]
     assert scripted.log.judgements(turn.id) == ()
 
 
@@ -216,9 +216,9 @@ def test_the_example_is_told_although_it_is_in_no_log(scripted, asked):
     assert reading.measure("example")["gain"] > 0
     assert "".join(reading.tokens("example")["texts"]) == example.reply.text
     assert json.loads(reading.raw("example")["json"])["turn"]["id"] == "example"
-    assert "example" in reading.judge("example", 0, 0, "useful")["error"]
+    assert "example" in reading.judge("example", 0, 0, "useful")["problem"]
     bare = Reading(scripted, Example(Exchange(example)))
-    assert "nothing was measured on the example" in bare.measure("example")["error"]
+    assert "nothing was measured on the example" in bare.measure("example")["problem"]
 
 
 ASKED: dict[str, tuple[Any, ...]] = {
@@ -232,9 +232,9 @@ def test_whatever_is_asked_has_an_answer(reading: Reading, asked, name: str):
     ask = getattr(reading, name)
     known = asked("mute").id
     for turn in ("nowhere", "", None, 7, {"turn": known}, [known]):
-        assert set(ask(turn, *ASKED[name])) == {"error"}
-    assert set(ask()) == {"error"}
-    assert set(ask(known, *ASKED[name], "and", "more")) == {"error"}
+        assert set(ask(turn, *ASKED[name])) == {"problem"}
+    assert set(ask()) == {"problem"}
+    assert set(ask(known, *ASKED[name], "and", "more")) == {"problem"}
     for place in ((9, 0), (0, 9), (-1, 0), ("0", 0), (0.5, 0), (None, None)):
         if name in ("context", "judge"):
-            assert set(ask(known, *place, *ASKED[name][2:])) == {"error"}
+            assert set(ask(known, *place, *ASKED[name][2:])) == {"problem"}

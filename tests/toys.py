@@ -14,6 +14,7 @@ from engine.presets import Preset, Retrieval, preset
 from engine.retro import Passages
 from engine.sampling import Choice, Draw
 from engine.tokenizer import EOS
+from retrieval.protocol import Neighbour
 
 # Odd sizes, so that no two axes can be taken for each other: heads * head_dim is not the width, a
 # neighbour is not two chunks, and the encoder resembles the decoder in nothing. The epsilon is
@@ -97,3 +98,16 @@ def random_passages(p: Preset, batch: int, chunks: int, k: int = 2, seed: int = 
     assert p.retrieval is not None
     shape = (batch, chunks, k, p.retrieval.neighbour_tokens)
     return Passages(random_tokens(p, *shape, seed=seed), np.ones(shape, bool))  # type: ignore
+
+
+def neighbour(seed: int, length: int | None = None) -> Neighbour:
+    """A passage and its continuation for the preset "tiny", of its length in tokens or another."""
+    p = preset("tiny")
+    assert p.retrieval is not None
+    count = p.retrieval.neighbour_tokens
+    ids = np.random.default_rng(seed).integers(4, p.vocab, length or count).tolist()
+    half = count // 2
+    return Neighbour(
+        seed, seed, f"Title {seed}", "toy", 0, 0, 5, "text", "more", tuple(ids[:half]),
+        tuple(ids[half:]), 0.5,
+    )  # fmt: skip

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from app.evaluation.held import NothingToMeasure
-from app.settings import NUMBERS, Options
+from app.settings import Options
 
 
 def add_command(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    options: Options,
     attached: argparse.ArgumentParser,
+    data: argparse.ArgumentParser,
+    weights: argparse.ArgumentParser,
 ) -> None:
-    """`attached` are the flags of commands that may use an engine elsewhere."""
+    """`attached` are the flags of commands that may use an engine elsewhere, `data` and `weights`
+    those that name the passages and the model here."""
     evaluate = commands.add_parser(
         "eval",
         help="measure a model on files that it never saw",
@@ -27,24 +29,23 @@ def add_command(
         "bits per byte alone.",
     )
     whats = evaluate.add_subparsers(required=True, metavar="WHAT")
-    weights = argparse.ArgumentParser(add_help=False)
-    weights.add_argument(
-        "--weights", type=Path, default=options.weights, help="weights directory of the model"
-    )
-    weights.add_argument(
-        "--numbers", choices=NUMBERS, default=options.numbers,
-        help="what the model is computed in (default %(default)s)",
-    )  # fmt: skip
-    data = argparse.ArgumentParser(add_help=False)
-    data.add_argument(
-        "--data", type=Path, default=options.data,
-        help="directory with the passages (RETROSCOPE_HOME, default %(default)s)",
-    )  # fmt: skip
     file = argparse.ArgumentParser(add_help=False)
     file.add_argument("file", type=Path, metavar="FILE", help="jsonl(.xz), a record a line")
-    _add_card(whats, attached)
+    measured = argparse.ArgumentParser(add_help=False)
+    measured.add_argument("--quick", action="store_true", help="a few of each")
+    measured.add_argument(
+        "--text", type=Path, metavar="FILE", help="held-out documents, jsonl(.xz) or one text"
+    )
+    measured.add_argument(
+        "--wikitext", type=Path, metavar="FILE", help="the WikiText-2 test, an article a record"
+    )
+    measured.add_argument(
+        "--lambada", type=Path, metavar="FILE", help="LAMBADA, a passage a record"
+    )
+    measured.add_argument("--seed", type=int, default=0, help="of all that is random (default 0)")
+    _add_card(whats, attached, measured)
     _add_facts(whats, attached)
-    _add_report(whats, attached)
+    _add_report(whats, attached, measured)
 
     answers = whats.add_parser(
         "answers", parents=[file, weights], help="replies to questions about passages"
@@ -62,7 +63,7 @@ def add_command(
     text.set_defaults(run=run_text)
 
     effects = whats.add_parser(
-        "effects", parents=[weights, data], help="thresholds for the effects of passages"
+        "effects", parents=[data, weights], help="thresholds for the effects of passages"
     )
     effects.add_argument(
         "file", type=Path, metavar="FILE", help="jsonl(.xz) of questions, or lines of text"
@@ -82,25 +83,21 @@ def with_what(words: list[str]) -> list[str]:
     return words if named else ["eval", "card", *words[1:]]
 
 
-def _add_card(whats: Any, attached: argparse.ArgumentParser) -> None:
+def _add_card(whats: Any, *parents: argparse.ArgumentParser) -> None:
     card = whats.add_parser(
         "card",
-        parents=[attached],
+        parents=parents,
         help="measure what the model card quotes and compare (what `eval` does without WHAT)",
         description="Measures, prints a table of what was measured beside what the card says, and "
         "tells where the card's value is not within the measured 95 % interval. It needs no file: "
         "questions about articles of the library, their bits per byte and repetition. With files "
-        "it measures those too. Ctrl-C ends it with what has been measured.",
+        "it measures those too. With --quick it measures a few of each, but asks all questions. "
+        "Ctrl-C ends it with what has been measured.",
     )
-    card.add_argument("--quick", action="store_true", help="a few of each, and all questions")
-    card.add_argument("--text", type=Path, metavar="FILE", help="held-out documents, jsonl(.xz)")
-    card.add_argument("--wikitext", type=Path, metavar="FILE", help="the WikiText-2 test")
-    card.add_argument("--lambada", type=Path, metavar="FILE", help="LAMBADA, a passage a record")
     card.add_argument(
         "--answers", type=Path, metavar="FILE", help="questions about passages, jsonl(.xz)"
     )
     card.add_argument("--write", action="store_true", help="put what was measured into the card")
-    card.add_argument("--seed", type=int, default=0, help="of all that is random (default 0)")
     card.set_defaults(run=run_card)
 
 
@@ -122,27 +119,18 @@ def _add_facts(whats: Any, attached: argparse.ArgumentParser) -> None:
     facts.set_defaults(run=run_facts)
 
 
-def _add_report(whats: Any, attached: argparse.ArgumentParser) -> None:
+def _add_report(whats: Any, *parents: argparse.ArgumentParser) -> None:
     report = whats.add_parser(
         "report",
-        parents=[attached],
+        parents=parents,
         help="bits per byte with retrieval on and off, WikiText-2, LAMBADA, repetition",
         description="Writes report.json, report.md and figures. Give at least one of --text, "
-        "--wikitext and --lambada; passages come from the database of --data. Ctrl-C ends it with "
-        "what has been measured.",
+        "--wikitext and --lambada; passages come from the database of --data. Of --text it "
+        "measures bits per byte with retrieval on, off and with random passages; by overlap, "
+        "passages shown and database size; and repetition. With --quick it takes about two "
+        "minutes. Ctrl-C ends it with what has been measured.",
     )
-    report.add_argument(
-        "--text", type=Path, metavar="FILE",
-        help="held-out documents, jsonl(.xz) or one text: bits per byte with retrieval on, off "
-        "and with random passages; by overlap, passages shown and database size; repetition",
-    )  # fmt: skip
-    report.add_argument(
-        "--wikitext", type=Path, metavar="FILE", help="the WikiText-2 test, an article a record"
-    )
-    report.add_argument("--lambada", type=Path, metavar="FILE", help="LAMBADA, a passage a record")
     report.add_argument("--out", type=Path, required=True, help="folder to write to")
-    report.add_argument("--quick", action="store_true", help="a few of each: about two minutes")
-    report.add_argument("--seed", type=int, default=0, help="of all that is random (default 0)")
     report.set_defaults(run=run_report)
 
 

@@ -28,8 +28,8 @@ def bits_per_byte(
             piece = ids[start : start + tokens + 1]
             window[0, : len(piece)] = piece
             weights = (np.arange(tokens) < len(piece) - 1).astype(np.float32)[None]
-            total, _ = loss(arrays, Batch(window[:, :-1], window[:, 1:], weights))
-            nats, count = nats + float(total), count + len(piece) - 1
+            found = loss(arrays, Batch(window[:, :-1], window[:, 1:], weights))
+            nats, count = nats + float(found.nats), count + len(piece) - 1
     if not count:
         raise ValueError("there is no text to measure")
     return {

@@ -9,16 +9,17 @@ that is negative of someone, or another one in a question that is not.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from app.failures.quality import Share
-from app.probe.files import Unfit, drawn, read_rows, shown, text_in
+from app.probe.files import Unfit, choosing, read_rows, shown, text_in
 from app.probe.records import Mode
-from app.probe.running import Outcome, Part, Step
-from app.probe.scoring import Instruments, Scorer
+from app.probe.running import Part
+from app.probe.scoring import Scorer
 from prompts.dialogue import exchange
 
 CHANCE = 1 / 3
@@ -91,18 +92,7 @@ def _groups(row: dict[str, Any]) -> tuple[int, int]:
 def part_of(path: Path, mode: Mode, limit: int | None, seed: int) -> tuple[Part, Sequence[str]]:
     """The file as a part of a run, and what was skipped in it. Raises ProbeError."""
     found = read_rows(path, question_of, EXPECTED)
-    questions = drawn(found.rows, limit, seed)
-
-    def measure(on: Instruments, step: Step) -> Outcome:
-        scorer = Scorer(on, mode)
-        scores = []
-        for question in questions:
-            scores.append([question.id, *choices(scorer, question)])
-            step()
-        picks = [int(np.argmax(row[1:])) for row in scores]
-        return scores, {"bbq": figures(questions, picks, seed), "skipped": len(found.skipped)}
-
-    return Part("bbq", mode, found.sha256, len(questions), measure), found.skipped
+    return choosing("bbq", mode, found, limit, seed, choices, partial(figures, seed=seed))
 
 
 def choices(scorer: Scorer, question: Question) -> list[float]:

@@ -4,14 +4,25 @@ import hashlib
 import json
 import lzma
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from app.probe.records import ProbeError
+import numpy as np
+
+from app.probe.records import Mode, ProbeError
+from app.probe.running import Outcome, Part, Step
+from app.probe.scoring import Instruments, Scorer
+
+
+class Item(Protocol):
+    @property
+    def id(self) -> str: ...
+
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Item)
 _SHOWN = 60  # characters of something unfit in a message
 
 
@@ -60,6 +71,30 @@ def drawn(rows: tuple[T, ...], limit: int | None, seed: int) -> tuple[T, ...]:
         return rows
     picked = sorted(random.Random(seed).sample(range(len(rows)), limit))
     return tuple(rows[i] for i in picked)
+
+
+def choosing(
+    name: str, mode: Mode, found: Rows[R], limit: int | None, seed: int,
+    choices: Callable[[Scorer, R], Sequence[float]],
+    figures: Callable[[Sequence[R], Sequence[int]], Any],
+) -> tuple[Part, Sequence[str]]:  # fmt: skip
+    """Some rows as a part of a run, and what was skipped among all.
+
+    `choices` are the log-probabilities of what can be chosen for a row, of which the first of the
+    highest is taken; `figures` is what is made of the rows and what was taken.
+    """
+    rows = drawn(found.rows, limit, seed)
+
+    def measure(on: Instruments, step: Step) -> Outcome:
+        scorer = Scorer(on, mode)
+        scores = []
+        for row in rows:
+            scores.append([row.id, *choices(scorer, row)])
+            step()
+        picks = [int(np.argmax(row[1:])) for row in scores]
+        return scores, {name: figures(rows, picks), "skipped": len(found.skipped)}
+
+    return Part(name, mode, found.sha256, len(rows), measure), found.skipped
 
 
 def text_in(row: dict[str, Any], name: str) -> str:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from app.failures.quality import Share
-from app.probe.files import Unfit, drawn, read_rows, text_in
+from app.probe.files import Unfit, choosing, read_rows, text_in
 from app.probe.records import Mode
-from app.probe.running import Outcome, Part, Step
-from app.probe.scoring import Instruments, Scorer
+from app.probe.running import Part
+from app.probe.scoring import Scorer
 from prompts.probes import majorities
 
 PRONOUNS = {
@@ -69,18 +69,7 @@ def sentence_of(row: dict[str, Any]) -> Sentence:
 def part_of(path: Path, mode: Mode, limit: int | None, seed: int) -> tuple[Part, Sequence[str]]:
     """The file as a part of a run, and what was skipped in it. Raises ProbeError."""
     found = read_rows(path, sentence_of, EXPECTED)
-    sentences = drawn(found.rows, limit, seed)
-
-    def measure(on: Instruments, step: Step) -> Outcome:
-        scorer = Scorer(on, mode)
-        scores = []
-        for sentence in sentences:
-            scores.append([sentence.id, *choices(scorer, sentence)])
-            step()
-        picks = [0 if a >= b else 1 for _, a, b in scores]
-        return scores, {"winogender": accuracies(sentences, picks), "skipped": len(found.skipped)}
-
-    return Part("winogender", mode, found.sha256, len(sentences), measure), found.skipped
+    return choosing("winogender", mode, found, limit, seed, choices, accuracies)
 
 
 def choices(scorer: Scorer, sentence: Sentence) -> tuple[float, float]:

@@ -2,16 +2,6 @@
 const FEW = 2; // chunks; of a longer reply they are folded
 const VERDICTS = { useful: "Useful", not: "Not useful", misleading: "Misleading" };
 
-const markedText = (text, spans) => {
-  const nodes = [];
-  let at = 0;
-  for (const [start, end] of spans) {
-    nodes.push(slice(text, at, start), make("mark", { textContent: slice(text, start, end) }));
-    at = end;
-  }
-  return [...nodes, slice(text, at, [...text].length)];
-};
-
 const passageOf = (card, chunk, rank) => {
   const verdicts = Object.entries(VERDICTS).map(([verdict, words]) =>
     keyed(words, `verdict-${chunk}-${rank}-${verdict}`, "", () => judge(chunk, rank, verdict), { data: { verdict }, aria: { label: `${words}: passage ${rank + 1} of chunk ${chunk + 1}` } }));

@@ -1,5 +1,5 @@
-// The queue view: what it knows, one action after another, and taking back. view.js stands before
-// this file, and places.js; annotate.js, the last one, begins. Offsets are code points.
+// The queue view: what it knows, one action after another, and taking back. view.js, kept.js and
+// places.js stand before this file; annotate.js, the last one, begins. Offsets are code points.
 const BLIND = "retroscope-blind";
 const UNDOABLE = 100;
 const SEVERITIES = { 1: "slight", 2: "clear", 3: "grave" };
@@ -13,22 +13,6 @@ const state = {
 };
 const labelOf = (code) => state.labels.find((label) => label.code === code);
 
-// What this browser remembers; a browser may refuse to.
-const kept = (name) => {
-  try {
-    return localStorage.getItem(name) ?? "";
-  } catch {
-    return "";
-  }
-};
-const keep = (name, value) => {
-  try {
-    if (value) localStorage.setItem(name, value);
-    else localStorage.removeItem(name);
-  } catch {
-    // it will be asked for again
-  }
-};
 const isBlind = () => kept(BLIND) === "yes";
 
 const announce = (text) => {

@@ -5,7 +5,7 @@ something could not be done, that is {"problem": why}. What the annotator shall 
 sent: findings in blind mode, and what others say, until the review is done.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,10 +16,9 @@ from app.records import Annotation, Review
 from app.store.connection import LogError
 from app.store.marks import named
 from app.store.queue import Place, Queue
-from app.ui.asking import Answer, Refused, answered, given
+from app.ui.asking import Answer, Refused, Serve, answered, given
 from app.ui.reviewing import annotation_told, reply_told
 
-Serve = Callable[[Any], Answer]
 Wanted = Mapping[str, Any]
 
 

@@ -3,25 +3,9 @@
 const UNDOABLE = 20;
 const undoable = []; // newest last: {steps}
 
-const remembered = () => {
-  try {
-    return localStorage.getItem(ANNOTATOR) ?? "";
-  } catch {
-    return state.name ?? ""; // a browser may refuse to remember
-  }
-};
-const remember = (name) => {
-  state.name = name;
-  try {
-    localStorage.setItem(ANNOTATOR, name);
-  } catch {
-    // it will be asked for again
-  }
-};
-
 // The annotator's name, asked for where it is not known; "" where it is not told.
 const nameOf = () => {
-  const known = remembered();
+  const known = kept(ANNOTATOR);
   if (known) return Promise.resolve(known);
   const dialog = find("dialog.naming");
   const back = document.activeElement;
@@ -31,7 +15,7 @@ const nameOf = () => {
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
       const name = dialog.returnValue === "yes" ? find("#browse-name").value.trim() : "";
-      if (name) remember(name);
+      if (name) keep(ANNOTATOR, name);
       back?.focus?.();
       resolve(name);
     }, { once: true });
@@ -80,7 +64,7 @@ const relabel = () => {
 const undo = () => afterwards(async () => {
   const newest = undoable.pop();
   if (!newest) return announce("There is nothing to undo.");
-  const answer = await ask("undo", { annotator: remembered(), steps: newest.steps });
+  const answer = await ask("undo", { annotator: kept(ANNOTATOR), steps: newest.steps });
   if (answer.problem) undoable.push(newest);
   await settle(answer);
 });

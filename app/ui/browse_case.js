@@ -112,7 +112,7 @@ const drawClosed = () => {
 const loadCase = async (acted = false) => {
   const request = (opened.request += 1);
   opened.id = state.asked.case;
-  const answer = await ask("case", { id: opened.id, annotator: remembered() });
+  const answer = await ask("case", { id: opened.id, annotator: kept(ANNOTATOR) });
   if (request !== opened.request) return;
   if (answer.problem && acted) return close(false);
   if (answer.problem) return find(".browse .detail").replaceChildren(button("Close", () => close(), { className: "close" }), line(answer.problem, "problem"));

@@ -93,16 +93,8 @@ const drawList = () => {
   find(".browse .empty").textContent = shown.rows.length ? "" : empty(shown.all);
   const part = shown.total < shown.all ? ` — of ${shown.all.toLocaleString("en")} in the log` : "";
   find(".browse .summary").textContent = `${shown.summary}${part}`;
-  for (const head of element.querySelectorAll(".browse th[data-sort]")) {
-    const sorted = head.dataset.sort === state.asked.sort;
-    if (sorted) head.setAttribute("aria-sort", state.asked.descending ? "descending" : "ascending");
-    else head.removeAttribute("aria-sort");
-  }
-  const { page, pages, first } = shown;
-  find(".pager").hidden = pages < 2;
-  find(".pager .place").textContent = `${(first + 1).toLocaleString("en")} to ${(first + shown.rows.length).toLocaleString("en")} of ${shown.total.toLocaleString("en")}`;
-  for (const name of ["first", "previous"]) find(`.pager .${name}`).disabled = page === 0;
-  for (const name of ["next", "last"]) find(`.pager .${name}`).disabled = page >= pages - 1;
+  drawSorting(state.asked);
+  drawPager(shown, shown.total);
   const there = new Set(shown.rows.map(({ id }) => id));
   for (const id of [...state.selected]) if (!there.has(id)) state.selected.delete(id);
   setCurrent(state.current, held);
@@ -126,18 +118,13 @@ const turnTo = (page) => {
   show({ page });
 };
 const watchList = () => {
-  for (const head of element.querySelectorAll(".browse th[data-sort]"))
-    head.querySelector("button").addEventListener("click", () => {
-      const { sort } = head.dataset;
-      const again = sort === state.asked.sort;
-      show({ sort, descending: again ? !state.asked.descending : ["written", "severity"].includes(sort), page: 0 });
-    });
+  watchSorting((sort) => {
+    const again = sort === state.asked.sort;
+    show({ sort, descending: again ? !state.asked.descending : ["written", "severity"].includes(sort), page: 0 });
+  });
   find(".bar .every input").addEventListener("change", ({ target }) => {
     state.selected = new Set(target.checked ? rows().map(({ id }) => id) : []);
     drawSelection();
   });
-  find(".pager .first").addEventListener("click", () => turnTo(0));
-  find(".pager .previous").addEventListener("click", () => turnTo(state.shown.page - 1));
-  find(".pager .next").addEventListener("click", () => turnTo(state.shown.page + 1));
-  find(".pager .last").addEventListener("click", () => turnTo(state.shown.pages - 1));
+  watchPager(() => state.shown, turnTo);
 };

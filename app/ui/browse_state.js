@@ -1,5 +1,5 @@
-// The browse view: what it shows, which the address has, and the filters. places.js stands before
-// this file, and browse.js, the last one, begins.
+// The browse view: what it shows, which the address has, and the filters. kept.js, places.js
+// and table.js stand before this file; browse.js, the last one, begins.
 const FIELDS = [
   "kind", "source", "status", "severity", "model", "preset", "annotator", "text", "since", "until", "drawn", "document",
 ];

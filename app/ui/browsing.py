@@ -4,7 +4,7 @@ Every function takes one JSON value, which any page may send, and answers with a
 something could not be done, that is {"problem": why}.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from app.compose import Application
@@ -13,13 +13,12 @@ from app.records import Turn
 from app.similar import Similar
 from app.store.cases import Case, Cases, Counts, Sort
 from app.store.filters import Filter
-from app.ui.asking import Answer, Refused, answered, given
+from app.ui.asking import Answer, Refused, Serve, answered, given
 from app.ui.bulk import Bulk, told
 from app.ui.payload import ending, facts, finding_told
 
 ROWS = 50  # cases on a page
 CLIP = 160  # characters of a quote in the list
-Serve = Callable[[Any], Answer]
 
 _NO_ENCODER = (
     "Similar cases are found with the passage encoder, which is not there: {why} "

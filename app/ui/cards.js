@@ -1,12 +1,6 @@
 // The chosen chunk in words, and a card for each passage that the model was shown for it.
-const markedText = (text, spans) => {
-  const nodes = [];
-  let at = 0;
-  for (const [start, end] of spans) {
-    nodes.push(slice(text, at, start), make("mark", { textContent: slice(text, start, end) }));
-    at = end;
-  }
-  nodes.push(text.slice(units(text, at)));
+const passageText = (text, spans) => {
+  const nodes = markedText(text, spans);
   if (typeof nodes[0] === "string") nodes[0] = nodes[0].replace(/^\n+/, ""); // between two paragraphs
   return nodes.filter((node) => node !== "");
 };
@@ -14,7 +8,7 @@ const markedText = (text, spans) => {
 const labelled = (label, text, spans) =>
   make("div", { className: "passage" },
     make("span", { className: "label", textContent: label }),
-    make("p", {}, ...markedText(text, spans)));
+    make("p", {}, ...passageText(text, spans)));
 
 const titleOf = (card) => card.title.trim() || "Untitled";
 
@@ -100,7 +94,7 @@ const fillCard = (article, index, effect, most) => {
 const pendingWords = () => {
   const known = measured.get(state.shown.turn);
   if (known?.pending) return "effect: measuring …";
-  return known?.error ? "effect: n/a" : "";
+  return known?.problem ? "effect: n/a" : "";
 };
 
 const gainWords = (effect) => {
@@ -167,11 +161,11 @@ const judge = async (index, verdict) => {
   card.verdict = before === verdict ? null : verdict;
   fillChunk();
   const answer = await ask("judge", turn, place, index, card.verdict);
-  if (answer.error) card.verdict = before;
+  if (answer.problem) card.verdict = before;
   if (state.shown.turn !== turn || state.chunk !== place) return;
   fillChunk();
   const problem = part("cards").querySelectorAll(".card")[index]?.querySelector(".problem");
   if (!problem) return;
-  problem.hidden = !answer.error;
-  problem.textContent = answer.error ? `Not saved: ${answer.error}` : "";
+  problem.hidden = !answer.problem;
+  problem.textContent = answer.problem ? `Not saved: ${answer.problem}` : "";
 };

@@ -7,7 +7,7 @@ One function, which any page may ask with one JSON value; it answers with a dict
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from functools import cache
 from statistics import quantiles
@@ -20,9 +20,8 @@ from app.failures.taxonomy import top_of as parsed_top
 from app.store.cases import Cases, title_of
 from app.store.figures import Day, Documents, Figures, Gains, Kinds, Reading, Runs
 from app.store.filters import Filter
-from app.ui.asking import Answer, answered
+from app.ui.asking import Answer, Serve, answered
 
-Serve = Callable[[Any], Answer]
 top_of = cache(parsed_top)  # asked for every reading
 MOST_POINTS = 92  # beyond it, days are put together to weeks, and weeks to months of four
 BINS = 18

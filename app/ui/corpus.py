@@ -13,7 +13,7 @@ from app.ui.uploading import LIMITS, Uploading
 from retrieval.manifest import DatabaseError
 
 SCRIPTS = (
-    "nodes.js", "server.js", "corpus_words.js", "corpus_document.js", "corpus_list.js",
+    "nodes.js", "server.js", "table.js", "corpus_words.js", "corpus_document.js", "corpus_list.js",
     "corpus_search.js", "corpus_job.js", "corpus.js",
 )  # fmt: skip
 

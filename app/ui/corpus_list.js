@@ -14,13 +14,11 @@ const rowOf = (row) => {
 };
 
 const drawList = () => {
-  const { rows, found, total, first, pages, page } = shelf;
+  const { rows, found, total } = shelf;
   const focused = document.activeElement?.closest?.(".documents tr")?.dataset.id;
   find(".documents tbody").replaceChildren(...rows.map(rowOf));
   if (focused) find(`.documents tr[data-id="${focused}"] .open`)?.focus();
-  for (const head of element.querySelectorAll(".documents th[data-sort]"))
-    if (head.dataset.sort === listing.sort) head.setAttribute("aria-sort", listing.descending ? "descending" : "ascending");
-    else head.removeAttribute("aria-sort");
+  drawSorting(listing);
   find(".documents table").hidden = !rows.length;
   const empty = find(".documents .empty");
   empty.hidden = Boolean(rows.length);
@@ -28,10 +26,7 @@ const drawList = () => {
     ? "No document has these words in its title, source or topic."
     : "There is no document yet, so the model is shown no passages. Add text files to begin.";
   find(".documents .filter").hidden = !total;
-  find(".pager").hidden = pages < 2;
-  find(".pager .place").textContent = `${(first + 1).toLocaleString("en")} to ${(first + rows.length).toLocaleString("en")} of ${found.toLocaleString("en")}`;
-  for (const name of ["first", "previous"]) find(`.pager .${name}`).disabled = page === 0;
-  for (const name of ["next", "last"]) find(`.pager .${name}`).disabled = page >= pages - 1;
+  drawPager(shelf, found);
   drawCount();
 };
 
@@ -66,15 +61,10 @@ const watchList = () => {
       listDocuments();
     }, TYPING);
   });
-  for (const head of element.querySelectorAll(".documents th[data-sort]"))
-    head.querySelector("button").addEventListener("click", () => {
-      const { sort } = head.dataset;
-      const again = listing.sort === sort;
-      Object.assign(listing, { sort, descending: again ? !listing.descending : sort !== "title", page: 0 });
-      listDocuments();
-    });
-  find(".pager .first").addEventListener("click", () => turnTo(0));
-  find(".pager .previous").addEventListener("click", () => turnTo(listing.page - 1));
-  find(".pager .next").addEventListener("click", () => turnTo(listing.page + 1));
-  find(".pager .last").addEventListener("click", () => turnTo(shelf.pages - 1));
+  watchSorting((sort) => {
+    const again = listing.sort === sort;
+    Object.assign(listing, { sort, descending: again ? !listing.descending : sort !== "title", page: 0 });
+    listDocuments();
+  });
+  watchPager(() => ({ page: listing.page, pages: shelf.pages }), turnTo);
 };

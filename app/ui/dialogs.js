@@ -27,9 +27,9 @@ const readContext = async (step) => {
   const answer = await ask("context", ...context.place, step);
   if (request !== context.request) return; // another passage was asked for meanwhile
   const passages = dialog.querySelector(".passages");
-  if (answer.error) {
+  if (answer.problem) {
     position.textContent = "";
-    passages.replaceChildren(make("p", { className: "absence", textContent: answer.error, aria: { role: "alert" } }));
+    passages.replaceChildren(make("p", { className: "absence", textContent: answer.problem, aria: { role: "alert" } }));
     return;
   }
   context.step = step;

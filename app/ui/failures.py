@@ -4,36 +4,30 @@ The view is a part of the address, `?view=queue`, `browse`, `dashboard` or `prob
 shows. Each view is a component of its own, which begins when it is first shown.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
 from app.compose import Application
 from app.ui.annotating import annotating
+from app.ui.asking import Serve
 from app.ui.browsing import browsing
 from app.ui.charting import charting
 from app.ui.files import text_of
 from app.ui.probing import probing
 
 QUEUE = (
-    "places.js",
-    "annotate_state.js",
-    "annotate_text.js",
-    "annotate_list.js",
-    "annotate_marks.js",
-    "annotate_palette.js",
-    "annotate_passages.js",
-    "annotate_keys.js",
+    "kept.js", "places.js", "annotate_state.js", "annotate_text.js", "annotate_list.js",
+    "annotate_marks.js", "annotate_palette.js", "annotate_passages.js", "annotate_keys.js",
     "annotate.js",
-)
+)  # fmt: skip
 PROBE = ("probe_plot.js", "probe_report.js", "probe_runs.js", "probe_word.js", "probe.js")
 BROWSE = (
-    "places.js", "browse_state.js", "browse_list.js", "browse_act.js", "browse_case.js",
-    "browse.js",
+    "kept.js", "places.js", "table.js", "browse_state.js", "browse_list.js", "browse_act.js",
+    "browse_case.js", "browse.js",
 )  # fmt: skip
 DASHBOARD = ("figures.js", "dashboard_plots.js", "dashboard_panels.js", "dashboard.js")
-Serve = Callable[[Any], dict[str, Any]]
 
 
 def failures_page(app: Application) -> None:

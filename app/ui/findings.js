@@ -1,14 +1,7 @@
 // What the detectors found in the reply, which of them ran, and what this annotator says of it.
-const ANNOTATOR = "retroscope-annotator"; // as in the queue
 const RULINGS = { accepted: "Accept", rejected: "Reject" };
 const rulings = { turn: null, of: {}, waiting: null }; // by finding; `waiting` is for a name
-const annotator = () => {
-  try {
-    return localStorage.getItem(ANNOTATOR) ?? "";
-  } catch {
-    return rulings.name ?? "";
-  }
-};
+const annotator = () => kept(ANNOTATOR);
 
 const findingOf = (finding, index) => {
   const item = make("li", { className: finding.severity }, make("p", { textContent: finding.explanation }));
@@ -63,7 +56,7 @@ const readRulings = async () => {
   const answer = await ask("rulings", turn, annotator());
   if (rulings.turn !== turn) return; // another reply is shown meanwhile
   rulings.of = { ...answer.rulings, ...rulings.of };
-  if (answer.error) rulings.turn = null;
+  if (answer.problem) rulings.turn = null;
   markRulings();
 };
 
@@ -76,8 +69,8 @@ const ruleOn = async (finding, ruling) => {
   markRulings();
   const answer = await ask("rule", turn, finding, annotator(), after);
   if (state.shown?.turn !== turn) return;
-  if (answer.error) rulings.of[finding] = before;
-  panel("findings").querySelector(".problem").textContent = answer.error ? `Not saved: ${answer.error}` : "";
+  if (answer.problem) rulings.of[finding] = before;
+  panel("findings").querySelector(".problem").textContent = answer.problem ? `Not saved: ${answer.problem}` : "";
   markRulings();
 };
 
@@ -117,13 +110,9 @@ const watchFindings = () => {
   const view = panel("findings");
   on(view.querySelector(".who"), "submit", (event) => {
     event.preventDefault();
-    rulings.name = view.querySelector(".who input").value.trim().replace(/\s+/g, " ");
-    if (!rulings.name) return;
-    try {
-      localStorage.setItem(ANNOTATOR, rulings.name);
-    } catch {
-      // it will be asked for again on the next page
-    }
+    const name = view.querySelector(".who input").value.trim().replace(/\s+/g, " ");
+    if (!name) return;
+    keep(ANNOTATOR, name);
     const waiting = endAsking();
     if (waiting && waiting.turn === state.shown?.turn) ruleOn(waiting.finding, waiting.ruling);
   });

@@ -19,12 +19,12 @@ window.retroscopeInspector = ending;
 const on = (target, event, listener, capture = false) =>
   target.addEventListener(event, listener, { signal: ending.signal, capture });
 
-// An answer of the server, {error} if there is none.
+// An answer of the server, {problem} if there is none.
 const ask = async (name, ...given) => {
   try {
     return await server[name](...given);
   } catch {
-    return { error: "the application did not answer; see whether it is still running" };
+    return { problem: "the application did not answer; see whether it is still running" };
   }
 };
 
@@ -32,7 +32,7 @@ const ask = async (name, ...given) => {
 
 const effectsOf = () => {
   const known = measured.get(state.shown?.turn);
-  return known && !known.pending && !known.error ? known : null;
+  return known && !known.pending && !known.problem ? known : null;
 };
 
 const measurable = (shown) => shown && !shown.running && shown.chunks.some((chunk) => chunk.cards.length);
@@ -55,7 +55,7 @@ const totalWords = () => {
   const known = measured.get(state.shown.turn);
   if (!measurable(state.shown) || !known) return "";
   if (known.pending) return "Measuring what the passages changed …";
-  if (known.error) return `Effect: n/a (${known.error})`;
+  if (known.problem) return `Effect: n/a (${known.problem})`;
   return `All passages together ${madeLikelier(known.gain, "this reply")}.`;
 };
 
@@ -64,7 +64,7 @@ const drawEffects = () => {
   const total = part("total").querySelector("p");
   if (total.textContent !== words) total.textContent = words;
   part("total").hidden = !words;
-  part("measure").hidden = !measured.get(state.shown.turn)?.error;
+  part("measure").hidden = !measured.get(state.shown.turn)?.problem;
   drawRibbon();
   fillChunk();
   if (state.tab === "tokens") colourTokens();
@@ -197,7 +197,7 @@ const openReply = async (place) => {
   const shown = await ask("inspect", turn);
   if (request !== state.request) return; // another reply was opened meanwhile
   if (shown.measured) measured.set(turn, shown.measured);
-  if (shown.error) part("ending").textContent = shown.error;
+  if (shown.problem) part("ending").textContent = shown.problem;
   else take(shown);
 };
 

@@ -14,8 +14,8 @@ from app.ui.files import text_of
 from app.ui.reading import Reading
 
 SCRIPTS = (
-    "nodes.js", "places.js", "figures.js", "painting.js", "ribbon.js", "cards.js", "tokens.js",
-    "findings.js", "raw.js", "dialogs.js", "inspector.js",
+    "nodes.js", "kept.js", "places.js", "figures.js", "painting.js", "ribbon.js", "cards.js",
+    "tokens.js", "findings.js", "raw.js", "dialogs.js", "inspector.js",
 )  # fmt: skip
 
 

@@ -1,5 +1,5 @@
 // Places in a text: Python counts code points, the browser UTF-16 units, a document its nodes.
-// It stands before the scripts that use it.
+// It stands before the scripts that use it, and after nodes.js.
 const units = (text, points) => {
   let at = 0;
   for (let i = 0; i < points && at < text.length; i += 1) at += text.codePointAt(at) > 0xffff ? 2 : 1;
@@ -11,6 +11,17 @@ const points = (text, units) => {
   return count;
 };
 const slice = (text, start, end) => text.slice(units(text, start), units(text, end));
+
+// Nodes of a text, with what stands at the spans marked.
+const markedText = (text, spans) => {
+  const nodes = [];
+  let at = 0;
+  for (const [start, end] of spans) {
+    nodes.push(slice(text, at, start), make("mark", { textContent: slice(text, start, end) }));
+    at = end;
+  }
+  return [...nodes, text.slice(units(text, at))];
+};
 
 // Where the reply begins in an element's text; the component may have trimmed the space around it.
 const offsetIn = (box, text) => {

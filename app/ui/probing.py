@@ -1,8 +1,6 @@
 """The probe view: what swapping a word for another changes, over many templates."""
 
-import logging
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Sequence
 from typing import Any
 
 from app.compose import Application
@@ -13,15 +11,13 @@ from app.probe.report import LIMITS, report_of
 from app.store.probes import Probes
 from app.store.rows import legible
 from app.turn import BadMessage
+from app.ui.asking import Serve, answering
 from engine.attribution import Unmeasurable
 from prompts.probes import families
 
 RECENT = 30  # turns to choose from
 _EXCERPT = 90  # characters
-_PROBLEMS = (*EXPECTED, Unmeasurable, BadMessage)
-_logger = logging.getLogger(__name__)
-
-Serve = Callable[[Any], dict[str, Any]]
+_answered = answering(*EXPECTED, Unmeasurable, BadMessage)
 
 
 def probing(app: Application) -> Sequence[Serve]:
@@ -168,19 +164,3 @@ def _text(wanted: Any, name: str) -> str:
     if not isinstance(value, str):
         raise ProbeError(f"{name} is missing; give a text")
     return value[:10_000]
-
-
-def _answered(ask: Serve) -> Serve:
-    """A problem of an expected kind becomes {"problem": why}."""
-
-    @wraps(ask)
-    def answer(wanted: Any) -> dict[str, Any]:
-        try:
-            return ask(wanted)
-        except _PROBLEMS as problem:
-            return {"problem": str(problem)}
-        except Exception as defect:
-            _logger.exception("the probe view asked for %s %.200r", ask.__name__, wanted)
-            return {"problem": f"{type(defect).__name__}: {defect}"}
-
-    return answer

@@ -23,9 +23,9 @@ const openRaw = async () => {
   }
   const answer = await ask("raw", turn); // each time: effects and judgements may have come to it
   if (state.shown?.turn !== turn || state.tab !== "raw") return;
-  if (answer.error) {
+  if (answer.problem) {
     clearRaw();
-    say(answer.error);
+    say(answer.problem);
     return;
   }
   Object.assign(raw, { turn, command: answer.command });
@@ -61,7 +61,7 @@ const checkReplay = async () => {
   const answer = await ask("replay", turn);
   if (state.shown?.turn !== turn) return;
   rawPart("replay").disabled = false;
-  say(answer.error ? `It cannot be replayed: ${answer.error}` : `Written again: ${answer.text}.`);
+  say(answer.problem ? `It cannot be replayed: ${answer.problem}` : `Written again: ${answer.text}.`);
 };
 
 const watchRaw = () => {

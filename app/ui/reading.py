@@ -1,9 +1,6 @@
 """What the inspector asks the server for, one turn at a time. Nothing is raised into the page."""
 
-import logging
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from collections.abc import Sequence
 
 from app.compose import Application, NotReady
 from app.export import Exchange, exchange_json, exchange_of
@@ -13,6 +10,7 @@ from app.store.connection import LogError
 from app.store.marks import Marked, named
 from app.store.queries import Reader
 from app.ui.annotating import rule
+from app.ui.asking import Answer, answering
 from app.ui.command import command_of
 from app.ui.example import Example
 from app.ui.measured import effects, tokens
@@ -27,32 +25,10 @@ class NotThere(ValueError):
     """What was asked for is not there; says what and why."""
 
 
-EXPECTED = (
+answered = answering(
     NotThere, LogError, NotReady, Unmeasurable, NotReplayable, PromptTooLong, RemoteError,
     EngineBusy,
 )  # fmt: skip
-Answer = dict[str, Any]
-P = ParamSpec("P")
-
-_logger = logging.getLogger(__name__)
-
-
-def answered(
-    ask: Callable[Concatenate["Reading", P], Answer],
-) -> Callable[Concatenate["Reading", P], Answer]:
-    """Gives {"error": why} instead of raising; what the page sends is not to be relied on."""
-
-    @wraps(ask)
-    def answer(self: "Reading", *given: P.args, **named: P.kwargs) -> Answer:
-        try:
-            return ask(self, *given, **named)
-        except EXPECTED as problem:
-            return {"error": str(problem)}
-        except Exception as defect:
-            _logger.exception("the inspector asked for %s %.200r", ask.__name__, given)
-            return {"error": f"{type(defect).__name__}: {defect}"}
-
-    return answer
 
 
 def payload_of(log: Reader, turn: Turn, runs: Sequence[DetectorRun] = ()) -> Answer:

@@ -30,7 +30,7 @@ const openTokens = async () => {
   emptyTokens("Reading the tokens …");
   const answer = await ask("tokens", shown.turn);
   if (state.shown?.turn !== shown.turn || state.tab !== "tokens") return;
-  if (answer.error) emptyTokens(answer.error);
+  if (answer.problem) emptyTokens(answer.problem);
   else drawTokens(shown.turn, answer);
 };
 

@@ -1,7 +1,6 @@
 // What the views of the failures page share: beginning when first shown, the address, and leading to
 // one another. nodes.js and server.js stand before this file.
 const VIEW = element.closest("[id^='view-']").id.replace("view-", "");
-const ANNOTATOR = "retroscope-annotator"; // what this browser keeps the name under
 
 const linkTo = (view, fields = {}) => {
   const url = new URL(window.location.href);

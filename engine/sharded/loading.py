@@ -1,13 +1,13 @@
-"""Weights onto a mesh: each device's part is read from the file, none of it held twice.
+"""Weights onto a mesh: each device's part is read from the files, none of it held twice.
 
 The host holds one device's part of one array at a time, all layers of it. Where kernels are kept
 as int8, the scale of an output needs every input: that array is read once more, in strips.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +15,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from engine.card import CheckpointError, read_card
-from engine.checkpoint import check_shapes, shapes_of
+from engine.checkpoint import check_hash, check_shapes, hashes_of, shapes_of
+from engine.pieces import in_order
 from engine.presets import preset
 from engine.quantised import BITS
 from engine.sharded.programs import Form
 from engine.sharded.stacks import Int8, is_stacked, members
 
 _STRIP = 4096  # inputs of a kernel looked at together
-_PIECE = 1 << 24  # bytes hashed at once
 
 
 class Source(Protocol):
@@ -63,6 +63,48 @@ def _dtype(name: str, path: Path) -> Any:
     return known[name]
 
 
+class _Part(NamedTuple):
+    file: File
+    name: str
+    shape: tuple[int, ...]
+    dtype: Any
+
+
+class Pieces:
+    """Files that `engine.pieces` divided the arrays of a model into. Raises CheckpointError."""
+
+    def __init__(self, paths: Iterable[Path]):
+        self._parts: dict[str, list[_Part]] = in_order(
+            (name, _Part(file, name, array.shape, array.dtype))
+            for file in map(File, paths)
+            for name, array in file.shapes().items()
+        )
+        self._shapes = {name: _together(parts) for name, parts in self._parts.items()}
+
+    def shapes(self) -> Mapping[str, Any]:
+        return self._shapes
+
+    def part(self, name: str, index: tuple[slice, ...]) -> np.ndarray:
+        parts = self._parts[name]
+        if len(parts) == 1:
+            return parts[0].file.part(parts[0].name, index)
+        start, end, _ = index[0].indices(self._shapes[name].shape[0])
+        found = []
+        for part in parts:
+            rows = slice(max(start, 0), min(end, part.shape[0]))
+            if rows.start < rows.stop:
+                found.append(part.file.part(part.name, (rows, *index[1:])))
+            start, end = start - part.shape[0], end - part.shape[0]
+        return np.concatenate(found)
+
+
+def _together(parts: list[_Part]) -> Any:
+    shape = parts[0].shape
+    if len(parts) > 1:
+        shape = (sum(part.shape[0] for part in parts), *shape[1:])
+    return jax.ShapeDtypeStruct(shape, parts[0].dtype)
+
+
 class Arrays:
     """Arrays in memory, as a source."""
 
@@ -76,7 +118,7 @@ class Arrays:
         return np.asarray(self._arrays[name][index])
 
 
-def open_weights(directory: Path) -> tuple[dict[str, Any], File]:
+def open_weights(directory: Path) -> tuple[dict[str, Any], Source]:
     """A weights directory -> its card and arrays, every hash, name and shape checked."""
     card = read_card(directory)
     if card.get("numbers") in BITS:
@@ -84,22 +126,18 @@ def open_weights(directory: Path) -> tuple[dict[str, Any], File]:
             f"{directory} holds weights of {card['numbers']} in blocks, for one CPU; over a mesh "
             "serve the float weights they come from; --numbers int8 rounds those as they are read"
         )
-    for name, key in (("weights.safetensors", "sha256"), ("tokenizer.model", "tokenizer_sha256")):
-        path, digest = directory / name, hashlib.sha256()
+    files = hashes_of(directory, card)
+    tokenizer = {directory / "tokenizer.model": card["tokenizer_sha256"]}
+    for path, expected in {**files, **tokenizer}.items():
         try:
             with open(path, "rb") as file:
-                while piece := file.read(_PIECE):
-                    digest.update(piece)
+                digest = hashlib.file_digest(file, "sha256")
         except OSError as error:
             raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
-        if digest.hexdigest() != card[key]:
-            raise CheckpointError(
-                f"{path} is damaged or was replaced: its SHA-256 is {digest.hexdigest()[:12]}..., "
-                f"the model card says {card[key][:12]}...; restore the file"
-            )
-    file = File(directory / "weights.safetensors")
-    check_shapes(file.shapes(), shapes_of(preset(card["preset"])), str(file.path))
-    return card, file
+        check_hash(path, digest.hexdigest(), expected)
+    source = Pieces(files)
+    check_shapes(source.shapes(), shapes_of(preset(card["preset"])), str(directory))
+    return card, source
 
 
 def place(form: Form, source: Source) -> dict[str, Any]:
@@ -151,6 +189,6 @@ def _scale(source: Source, name: str) -> np.ndarray:
     inputs, outputs = source.shapes()[name].shape
     largest = np.full(outputs, 1e-30, np.float32)
     for start in range(0, inputs, _STRIP):
-        strip = source.part(name, (slice(start, start + _STRIP), slice(None)))
+        strip = source.part(name, (slice(start, min(start + _STRIP, inputs)), slice(None)))
         largest = np.maximum(largest, np.abs(strip.astype(np.float32)).max(0))
     return largest / 127

@@ -58,6 +58,7 @@ from engine.training.step import Batch, Plan
 from engine.training.tune import WritePrompt
 from retrieval.protocol import Embedder
 
+ASKED = ("cycle", "text", "unrelated", "missing", "swaps", "spread")  # what tuning also depends on
 EXPECTED = [CorpusError, RecipeError, TrainingError, MeshError, CheckpointError, TokenizerError]
 
 Report = Callable[[Row], None]
@@ -179,7 +180,7 @@ class Workshop:
     ) -> Outcome:  # fmt: skip
         plan = Plan(
             stage.steps, stage.rate, stage.warmup, accumulate=stage.accumulate,
-            compute=stage.compute, rematerialise=stage.rematerialise,
+            compute=stage.compute, rematerialise=stage.rematerialise, pointing=stage.pointing,
         )  # fmt: skip
         tokenizer = self.lessons.made("tokenizer.model", "tokenizer").read_bytes()
         made_of = {
@@ -193,8 +194,10 @@ class Workshop:
         if fitting.found and (name == "retrofit" or (name == "tune" and "copies" in stage.cycle)):
             shares = {f: getattr(fitting, f) for f in ("found", "dropout", "random", "noise")}
             made_of |= {"neighbours": shares}
+        if name == "retrofit":
+            made_of |= {"swaps": stage.swaps}
         if name == "tune":
-            made_of |= {"cycle": stage.cycle, "text": stage.text}
+            made_of |= {field: getattr(stage, field) for field in ASKED}
 
         def work(batch: Batch) -> float:
             return batch_flops(preset(p), batch, frozen_base=name == "retrofit")

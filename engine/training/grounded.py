@@ -8,7 +8,7 @@ copy-heavy, which makes copying emerge early (Doostmohammadi and Kuhlmann, arXiv
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.training.corpus import Record
 from engine.training.questions import COMMON, WORD, ask, questions_about
@@ -20,11 +20,12 @@ BY_RULE = 0.7  # of made questions: asked by rule where a sentence allows it, el
 @dataclass(frozen=True)
 class Example:
     """`turns` are (question, answer) pairs over one passage; `answered` is False where the
-    passage does not hold the answer."""
+    passage does not hold the answer. `beside` is another passage of the same document, or ""."""
 
     passage: str
     turns: tuple[tuple[str, str], ...]
     answered: bool = True
+    beside: str = ""
 
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
@@ -61,7 +62,9 @@ def made_examples(document: Record, rng: random.Random, count: int) -> Iterator[
             answer = rng.choice(fit)
             question = ask(answer, title, rng)
         if question:
-            yield Example(passage, ((question, answer),))
+            others = paragraphs[:at] + paragraphs[at + 2 :]
+            beside = rng.choice(others)[:700] if others else ""
+            yield Example(passage, ((question, answer),), beside=beside)
 
 
 def _cut(passage: str, answer: str, limit: int = 700) -> str:
@@ -124,7 +127,7 @@ def in_sentences(example: Example) -> Example | None:
     verbatim, common, _ = says(best)
     if not verbatim and common < 0.6 * max(1, len(wanted)):
         return None
-    return Example(example.passage, ((question, best), *example.turns[1:]))
+    return replace(example, turns=((question, best), *example.turns[1:]))
 
 
 def _informative(text: str) -> set[str]:

@@ -50,7 +50,7 @@ def train(
     Writes a checkpoint every `save_every` seconds and at the end, and a row every 10 steps to
     `metrics.jsonl`. `made_of` says what the batches come from; the checkpoint of a run with
     another plan or other batches is refused. `work` counts a batch's floating-point operations;
-    where `kind` names kinds of batches, a row has the newest loss of each.
+    where `kind` names kinds of batches, a row has the newest loss of each, and of pointing.
     Returns all arrays and whether the plan was finished before `seconds` ran out or the process
     was asked to end (SIGTERM, SIGINT).
     """
@@ -78,6 +78,8 @@ def train(
                 batch = batches(done)
                 trained, state, metrics = step(trained, kept, state, put_batch(mesh, batch, axis))
                 newest[kind(done)] = metrics["loss"]
+                if "pointing" in metrics:
+                    newest["pointing"] = metrics["pointing"]
                 done += 1
                 if done == first + 1:
                     _finite(metrics, done, checkpoints)  # waits: compiling is not measured
@@ -87,7 +89,8 @@ def train(
                 if done % EVERY == 0 or done == plan.steps:
                     values = _finite(metrics, done, checkpoints)
                     seconds_in = round(time.monotonic() - begun)
-                    row = {"step": done, **values, **_by_kind(newest), **meter.read()}
+                    both = {name: values[name] for name in ("loss", "norm")}
+                    row = {"step": done, **both, **_by_kind(newest), **meter.read()}
                     row["seconds"] = seconds_in
                     add_row(directory, row)
                     report(row)

@@ -58,7 +58,8 @@ class Stage:
     questions that are shown other passages, or none, and answered by saying so; with `unrelated` 0
     those that their passage does not answer are left out, too. In tuning and in made copies `swaps`
     of all tokens are exchanged, see swaps.py. Tuning begins with what embeddings share shrunk to
-    `spread` of it, see spread.py. In RETROfitting, `found` is the
+    `spread` of it, see spread.py; `pointing` is the weight of looking at the place that an answer
+    is copied from, see step.py. In RETROfitting, `found` is the
     share of steps whose neighbours are those that the stage `neighbours` found; they are disturbed
     by `dropout`, `random` and `noise`, see neighbour_index.py. The other steps make copies.
     `share` is the weight of the stage where `train all` divides its time among the three."""
@@ -78,6 +79,7 @@ class Stage:
     missing: float = 0.04
     swaps: float = 0.0
     spread: float = 1.0
+    pointing: float = 0.0
     found: float = 0.0
     dropout: float = 0.1
     random: float = 0.1
@@ -202,5 +204,5 @@ def read_examples(path: Path) -> list[Example]:
     found = []
     for d in read_records(path):
         turns = tuple((question, answer) for question, answer in d["turns"])
-        found.append(Example(d["passage"], turns, d["answered"]))
+        found.append(Example(d["passage"], turns, d["answered"], d.get("beside", "")))
     return found

@@ -4,6 +4,9 @@ The prompt ends a chunk, the answer starts the next one and is all that the loss
 examples show the passage as a neighbour, some put it into the prompt as well (RETRO++). Where
 only unrelated passages are shown, the answer says so. Small talk, which has no passage, is shown
 any.
+
+The first token of an answer decides which sentence of which passage it copies. It is one token in
+thirty, so it weighs more than its share.
 """
 
 import random
@@ -22,6 +25,8 @@ from engine.training.step import Batch
 from engine.training.swaps import draw_swaps
 
 Encode = Callable[[str], Sequence[int]]
+FIRST = 4.0  # weight of an answer's first token
+SAME, BESIDE = 0.2, 0.6  # passages beside the answer's: from the same one; from its document
 WritePrompt = Callable[[str, str], str]  # (message, passage or "") -> text up to the reply
 
 
@@ -64,8 +69,8 @@ class GroundedBatches:
             if row is not None:
                 rows.append(row)
         arrays = [np.stack(column) for column in zip(*rows, strict=True)]
-        tokens, targets, weights, valid, found, marks = arrays
-        return Batch(tokens, targets, weights, valid, Passages(found, marks))
+        tokens, targets, weights, valid, found, marks, sources = arrays
+        return Batch(tokens, targets, weights, valid, Passages(found, marks), sources)
 
     def _row(self, rng: random.Random, shape: Shape) -> tuple[np.ndarray, ...] | None:
         """One example's arrays, or None if it does not fit the shape."""
@@ -81,7 +86,7 @@ class GroundedBatches:
         if example.passage and not answered:
             answer = UNANSWERED
         text = list(self._encode(shown))
-        spot = self._find(text, answer)
+        answer_at = self._find(text, answer)
         context = self._trim(shown, answer, 2 * M - 16) if shape.in_context else ""
         prompt = lay_out(
             [Segment(self._write(question, context), ends_chunk=True)], self._encode, M
@@ -99,40 +104,60 @@ class GroundedBatches:
         inside = reply[:-1]
         tokens[size : size + len(inside)], valid[size : size + len(inside)] = inside, True
         targets, weights = np.full(shape.answer, PAD, np.int32), np.zeros(shape.answer, np.float32)
-        targets[: len(reply)], weights[: len(reply)] = reply, 1.0
+        targets[: len(reply)], weights[: len(reply)], weights[0] = reply, 1.0, FIRST
+        sources = np.full(shape.answer, -1, np.int32)
         found = np.full((shape.prompts, k, 2 * M), PAD, np.int32)
         marks = np.zeros((shape.prompts, k, 2 * M), bool)
         if not missing:
+            spot = (0, len(text)) if answer_at is None else (answer_at, answer_at + len(reply) - 1)
             views = [self._window(text, spot, rng)] if text else []
             while len(views) < k:
-                same = bool(text) and rng.random() < 0.4
-                source = text if same else list(self._encode(rng.choice(self._examples).passage))
+                source = self._beside(example, text, rng)
                 views.append(self._window(source, (0, len(source)), rng))
-            rng.shuffle(views)
-            for j, ids in enumerate(views):
+            order = rng.sample(range(k), k)
+            for j, (_, ids) in zip(order, views, strict=True):
                 found[-1, j, : len(ids)], marks[-1, j, : len(ids)] = ids, True
+            if answered and answer_at is not None:
+                start, shown = views[0]
+                for i, token in enumerate(reply):
+                    at = answer_at - start + i  # the first is another token at a passage's start
+                    if 0 <= at < len(shown) and (shown[at] == token or i == 0):
+                        sources[i] = order[0] * 2 * M + at
         if self._swaps and example.passage and answered and rng.random() < 0.5:
             generator = np.random.default_rng(rng.getrandbits(64))
             exchange = draw_swaps(generator, self._vocab, self._swaps, self._kept)
             tokens, targets, found = exchange[tokens], exchange[targets], exchange[found]
-        return tokens, targets, weights, valid, found, marks
+        return tokens, targets, weights, valid, found, marks, sources
 
-    def _find(self, text: list[int], answer: str) -> tuple[int, int]:
-        """Where the answer stands in the passage, in tokens; the whole passage if it does not."""
+    def _beside(self, example: Example, text: list[int], rng: random.Random) -> list[int]:
+        """A passage to be shown beside that of the example, which is `text`."""
+        draw = rng.random()
+        if text and draw < SAME:
+            return text
+        near = example.beside if draw < SAME + BESIDE else ""
+        return list(self._encode(near or rng.choice(self._examples).passage))
+
+    def _find(self, text: list[int], answer: str) -> int | None:
+        """The token of the passage that the answer starts at, -1 where the passage starts with all
+        but the first; None where the answer does not stand in it."""
         wanted = list(self._encode(" " + answer))
-        core = wanted[1:-1] if len(wanted) > 4 else wanted
+        lead = int(len(wanted) > 4)  # the ends may be divided into tokens in another way
+        core = wanted[lead : len(wanted) - lead]
         for at in range(len(text) - len(core) + 1):
             if text[at : at + len(core)] == core:
-                return at, at + len(core)
-        return 0, len(text)
+                return at - lead
+        return None
 
-    def _window(self, text: list[int], spot: tuple[int, int], rng: random.Random) -> list[int]:
-        """Up to two chunks of a passage, cut at random, that hold as much of the spot as fits."""
+    def _window(
+        self, text: list[int], spot: tuple[int, int], rng: random.Random
+    ) -> tuple[int, list[int]]:
+        """Up to two chunks of a passage, cut at random, that hold as much of the spot as fits, and
+        where they begin."""
         R = 2 * self._chunk
         first, last = spot
         low, high = max(0, last + 1 - R), max(0, min(first - 1, len(text) - self._chunk))
         start = rng.randint(min(low, high), max(low, high))
-        return text[start : start + R]
+        return start, text[start : start + R]
 
     def _trim(self, passage: str, answer: str, limit: int) -> str:
         """The part of a passage that fits into the prompt: what surrounds the answer."""
