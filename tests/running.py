@@ -2,7 +2,8 @@
 
 The browser tests come first and the tests of compiled models last. One of the two
 processes of `make test` takes files from the front and the other from the back, and they end where
-they meet: so one alone starts pages and a browser, and one alone compiles most models.
+they meet: so one alone starts pages and a browser, and one alone compiles most models. A browser
+test that needs a model comes after the other browser tests: by then the model has been compiled.
 """
 
 import gc
@@ -76,8 +77,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         needs.setdefault(item.path, set()).update(names)
 
     def place(item: pytest.Item) -> int:
-        names = needs[item.path]
-        return 0 if names & BROWSER else 2 if names & {*COMPILED, "jax", "jnp"} else 1
+        browser = bool(needs[item.path] & BROWSER)
+        compiled = bool(needs[item.path] & {*COMPILED, "jax", "jnp"})
+        return int(compiled) if browser else 2 + compiled
 
     items.sort(key=place)
 

@@ -63,7 +63,7 @@ def test_a_product_is_that_of_the_rounded_numbers(variant: str, bits: Bits, shap
     rng = np.random.default_rng(M + N + K)
     w = rng.standard_normal((N, K)).astype(np.float32)
     x = jnp.asarray(rng.standard_normal((M, K)), jnp.float32)
-    expected = np.asarray(round_blocks(x)) @ dequantise(quantise(w, bits)).T
+    expected = np.asarray(jax.jit(round_blocks)(x)) @ dequantise(quantise(w, bits)).T
     found = jax.jit(multiply)(x, packed(w, bits))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
@@ -106,12 +106,14 @@ def test_each_half_of_a_layer_is_that_of_the_definition(variant: str, bits: Bits
     table = np.ones((rows, 4), np.int32)
     table[:, 0], table[:, 2] = tokens, np.arange(rows)
     memory = empty(P, 2, P.context)
-    causal = jnp.tril(jnp.ones((rows, rows), bool))
+    causal = np.tril(np.ones((rows, rows), bool))
+    attend = nnx.jit(lambda block, x: block.attend(x, causal)[0])
+    feed = nnx.jit(lambda block, x: block.feed(x))
     x = jax.jit(lambda: model.embedding(tokens[None]))()
     decode = jax.jit(calls.decode, static_argnums=(0, 1, 6), static_argnames="outputs")
     for i, block in enumerate(model.blocks):
-        attended = block.attend(x, causal)[0]
-        fed = block.feed(attended)
+        attended = attend(block, x)
+        fed = feed(block, attended)
         for stage, before, after in ((2 * i, x, attended), (2 * i + 1, attended, fed)):
             found, _, memory = decode(
                 P, bits, constants, memory, table, np.int32(rows), (stage, stage + 1), outputs=0,

@@ -8,7 +8,8 @@ import pytest
 
 from engine.kernels import build, calls
 
-SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", "-g")
+# not optimised: no access is left out, and it compiles in half the time
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O0", "-g1")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Quantised weights: how far they are off, and that both of their forms multiply alike."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def test_zeros_stay_zeros(bits: Bits):
 @given(matrices)
 @settings(max_examples=15)  # each shape is compiled
 def test_rounding_a_vector_is_quantising_it_to_int8(x: np.ndarray):
-    rounded = np.asarray(round_blocks(jnp.asarray(x)))
+    rounded = np.asarray(jax.jit(round_blocks)(x))
     largest = np.abs(np.pad(x, ((0, 0), (0, -x.shape[1] % BLOCK)))).reshape(len(x), -1, BLOCK)
     step = np.repeat(largest.max(-1) / 127, BLOCK, axis=1)[:, : x.shape[1]]
     assert (np.abs(rounded - x) <= step * 0.5001 + 1e-30).all()

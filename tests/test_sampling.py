@@ -23,10 +23,9 @@ def draw_of(s: Sampling, number: int) -> Draw:
 
 def draws(count: int = 300, **fields) -> np.ndarray:
     s = replace(Sampling(temperature=1.0, top_p=1.0), **fields)
-    seeds = jnp.arange(count, dtype=jnp.uint32)
-    spread = [jnp.repeat(a, count) for a in draw_of(s, 0)]
-    draw = Draw(*spread)._replace(seed=seeds)
-    return np.asarray(sample(jnp.repeat(jnp.asarray(LOGITS), count, 0), draw).token)
+    spread = [np.repeat(a, count) for a in draw_of(s, 0)]
+    draw = Draw(*spread)._replace(seed=np.arange(count, dtype=np.uint32))
+    return np.asarray(sample(np.repeat(LOGITS, count, 0), draw).token)
 
 
 def test_temperature_zero_is_greedy():
@@ -48,17 +47,17 @@ def test_frequencies_follow_the_probabilities():
 
 
 def test_log_probabilities_are_of_the_unscaled_distribution():
-    choice = sample(jnp.asarray(LOGITS), draw_of(Sampling(temperature=0.2, top_p=0.5), 3))
-    assert float(choice.logprob[0]) == pytest.approx(np.log(0.5), abs=1e-5)
-    np.testing.assert_allclose(choice.top_logprobs[0], LOGITS[0, :5], atol=1e-5)
+    choice = sample(LOGITS, draw_of(Sampling(temperature=0.2, top_p=0.5), 3))
+    assert np.asarray(choice.logprob).item() == pytest.approx(np.log(0.5), abs=1e-5)
+    np.testing.assert_allclose(np.asarray(choice.top_logprobs)[0], LOGITS[0, :5], atol=1e-5)
 
 
 def test_a_token_does_not_depend_on_the_batch_it_is_drawn_in():
     rows = np.random.default_rng(0).normal(size=(4, 50)).astype(np.float32)
     singles = [draw_of(Sampling(seed=i, temperature=1.3), 7) for i in range(4)]
-    alone = [int(sample(jnp.asarray(rows[i : i + 1]), d).token[0]) for i, d in enumerate(singles)]
-    together = Draw(*(jnp.concatenate(parts) for parts in zip(*singles, strict=True)))
-    assert np.asarray(sample(jnp.asarray(rows), together).token).tolist() == alone
+    alone = [np.asarray(sample(rows[[i]], d).token).item() for i, d in enumerate(singles)]
+    together = Draw(*(np.concatenate(parts) for parts in zip(*singles, strict=True)))
+    assert np.asarray(sample(rows, together).token).tolist() == alone
 
 
 @jax.jit

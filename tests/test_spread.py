@@ -32,9 +32,9 @@ def degenerate() -> dict[str, np.ndarray]:
     return {**louder, TABLE: table, LAST: scale}
 
 
-def probabilities(arrays) -> np.ndarray:
-    model = nnx.merge(graph_of(TINY), nest({k: jnp.asarray(v) for k, v in arrays.items()}))
-    return np.asarray(jax.nn.log_softmax(model(TEXT)))
+@jax.jit
+def probabilities(arrays) -> jax.Array:
+    return jax.nn.log_softmax(nnx.merge(graph_of(TINY), nest(arrays))(TEXT))
 
 
 def test_what_embeddings_share_shrinks(degenerate):

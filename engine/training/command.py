@@ -39,6 +39,7 @@ from engine.training.fitting import fit, try_steps
 from engine.training.flops import batch_flops
 from engine.training.lessons import Lessons
 from engine.training.loop import train
+from engine.training.matching import matching_start
 from engine.training.metrics import Row
 from engine.training.neighbour_index import Progress, find_neighbours
 from engine.training.origins import TRAINED
@@ -58,7 +59,8 @@ from engine.training.step import Batch, Plan
 from engine.training.tune import WritePrompt
 from retrieval.protocol import Embedder
 
-ASKED = ("cycle", "text", "unrelated", "missing", "swaps", "spread")  # what tuning also depends on
+# what tuning also depends on
+ASKED = ("cycle", "text", "unrelated", "missing", "swaps", "spread", "matching")
 EXPECTED = [CorpusError, RecipeError, TrainingError, MeshError, CheckpointError, TokenizerError]
 
 Report = Callable[[Row], None]
@@ -148,6 +150,9 @@ class Workshop:
             p = preset(recipe.preset)
             text = windows(self.lessons.tokens(), 0, batch=32, length=4 * p.chunk, seed=recipe.seed)
             arrays = spread_embedding(p, arrays, stage.spread, text)
+        if stage.matching and not (self.work / "tune" / "checkpoints").exists():
+            p, questions = preset(recipe.preset), self.lessons.questions()
+            arrays = matching_start(p, arrays, questions, stage.matching, recipe.seed)
         return self._train("tune", recipe.preset, arrays, stage, seconds, report)
 
     def export(self, stage: str, directory: Path, card: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """What each trained stage reads: the files of a work directory -> batches by the step's number."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -76,25 +76,34 @@ class Lessons:
 
         return batches
 
-    def _tuning(self) -> Batches:
-        """Questions, and what else the recipe's cycle says."""
+    def questions(self) -> Batches:
+        """Questions with two passages each, not in parts."""
+        return self._asking()(self._shape(2))
+
+    def _shape(self, k: int) -> Shape:
+        """That of questions with k passages as neighbours."""
+        return Shape(self.recipe.tune.batch, 1, k, preset(self.recipe.preset).chunk * 3 // 4)
+
+    def _asking(self) -> Callable[[Shape], Batches]:
         recipe, stage = self.recipe, self.recipe.tune
-        M, answer = preset(recipe.preset).chunk, preset(recipe.preset).chunk * 3 // 4
-        shapes = {
-            "questions": [Shape(stage.batch, 1, k, answer) for k in (1, 2)],
-            "in context": [Shape(max(1, stage.batch // 2), 3, 2, answer, in_context=True)],
-        }
-        text = stage.text, stage.chunks, recipe.seed + 3
         examples = read_examples(self.made("examples.jsonl", "examples"))
         encode = Tokenizer(self.made("tokenizer.model", "tokenizer")).encode
+        return lambda shape: GroundedBatches(
+            examples, encode, self.write_prompt, shape=shape, chunk=preset(recipe.preset).chunk,
+            seed=recipe.seed + 2, unrelated=stage.unrelated, missing=stage.missing,
+            swaps=stage.swaps, vocab=preset(recipe.preset).vocab,
+        )  # fmt: skip
 
-        def asking(shape: Shape) -> GroundedBatches:
-            return GroundedBatches(
-                examples, encode, self.write_prompt, shape=shape, chunk=M, seed=recipe.seed + 2,
-                unrelated=stage.unrelated, missing=stage.missing, swaps=stage.swaps,
-                vocab=preset(recipe.preset).vocab,
-            )  # fmt: skip
-
+    def _tuning(self) -> Batches:
+        """Questions, and what else the recipe's cycle says."""
+        stage, asking = self.recipe.tune, self._asking()
+        shapes = {
+            "questions": [self._shape(k) for k in (1, 2)],
+            "in context": [
+                replace(self._shape(2), batch=max(1, stage.batch // 2), prompts=3, in_context=True)
+            ],
+        }
+        text = stage.text, stage.chunks, self.recipe.seed + 3
         makers: dict[str, list[Batches]] = {
             **{kind: [asking(shape) for shape in of_kind] for kind, of_kind in shapes.items()},
             "copies": [self.fitting(*text, stage.swaps)] if "copies" in stage.cycle else [],

@@ -58,7 +58,8 @@ class Stage:
     questions that are shown other passages, or none, and answered by saying so; with `unrelated` 0
     those that their passage does not answer are left out, too. In tuning and in made copies `swaps`
     of all tokens are exchanged, see swaps.py. Tuning begins with what embeddings share shrunk to
-    `spread` of it, see spread.py; `pointing` is the weight of looking at the place that an answer
+    `spread` of it, see spread.py, and with an encoder that compares, fitted in `matching` steps,
+    see matching.py; `pointing` is the weight of looking at the place that an answer
     is copied from, see step.py. In RETROfitting, `found` is the
     share of steps whose neighbours are those that the stage `neighbours` found; they are disturbed
     by `dropout`, `random` and `noise`, see neighbour_index.py. The other steps make copies.
@@ -79,6 +80,7 @@ class Stage:
     missing: float = 0.04
     swaps: float = 0.0
     spread: float = 1.0
+    matching: int = 0
     pointing: float = 0.0
     found: float = 0.0
     dropout: float = 0.1

@@ -13,6 +13,8 @@ where it is normalised; the last normalisation is scaled to make up for that.
 
 from collections.abc import Mapping
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -78,7 +80,8 @@ def _reads(p: Preset, arrays: Mapping[str, Array]) -> list[tuple[str, str]]:
 
 def _growth(p: Preset, arrays: Mapping[str, Array], tokens: Array, grow: Array) -> float:
     """How much longer the stream becomes in front of the last normalisation."""
-    model = nnx.merge(graph_of(p), nest(arrays))
+    model = nnx.merge(graph_of(p), nest({k: jnp.asarray(v) for k, v in arrays.items()}))
     scale = np.asarray(arrays[LAST])
-    stream = np.asarray(model.decoder.hidden(tokens)[0]).reshape(-1, p.width) / scale
+    hidden = jax.jit(lambda tokens: model.decoder.hidden(tokens)[0])
+    stream = np.asarray(hidden(tokens)).reshape(-1, p.width) / scale
     return float(np.mean(np.linalg.norm(stream @ grow.T, axis=1) / np.linalg.norm(stream, axis=1)))

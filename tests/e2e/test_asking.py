@@ -79,6 +79,7 @@ def test_the_seed_of_the_settings_is_the_one_that_is_used(page: Page, server: Se
     expect(page.locator(".inspector .facts")).to_contain_text("seed 4321")
 
 
+@pytest.mark.slow  # the first minute sends one as well
 def test_an_example_question_is_sent_by_a_click(page: Page):
     page.locator("#chat .example", has_text=QUESTIONS[0]).click()
     expect(page.locator("[data-testid=user]")).to_have_text(QUESTIONS[0])

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from app.compose import Status
 from app.export import Exchange
 from app.records import Turn
-from app.ui.example import LABEL, Example
+from app.ui.example import LABEL, QUESTIONS, Example
 from retrieval.manifest import Manifest
 from tests.e2e.conftest import Server, expect_idle
 
@@ -43,7 +43,8 @@ def test_a_stored_example_is_inspected_while_the_model_loads_and_makes_way_for_a
 
     server.finish_loading()
     expect(page.locator("#loading")).to_be_hidden()
-    page.locator("#chat .example").first.click()
+    page.locator("#chat .example", has_text=QUESTIONS[0]).click()
+    expect(page.locator("[data-testid=user]")).to_have_text(QUESTIONS[0])
     expect(page.locator("[data-testid=bot]")).to_contain_text("The old harbour")
     expect_idle(page)
     expect(sample).to_be_hidden()
