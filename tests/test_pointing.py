@@ -110,6 +110,7 @@ def copies(step: int) -> Batch:
     )
 
 
+@pytest.mark.slow
 def test_training_points_where_it_is_told_to(tmp_path):
     before = flatten(nnx.state(build(TINY, 0), nnx.Param))
     rows: list[dict] = []

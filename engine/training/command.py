@@ -152,7 +152,7 @@ class Workshop:
             arrays = spread_embedding(p, arrays, stage.spread, text)
         if stage.matching and not (self.work / "tune" / "checkpoints").exists():
             p, questions = preset(recipe.preset), self.lessons.questions()
-            arrays = matching_start(p, arrays, questions, stage.matching, recipe.seed)
+            arrays = matching_start(p, arrays, questions, stage.matching, recipe.seed, report)
         return self._train("tune", recipe.preset, arrays, stage, seconds, report)
 
     def export(self, stage: str, directory: Path, card: Mapping[str, Any]) -> str:

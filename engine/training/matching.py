@@ -28,16 +28,18 @@ from engine.checkpoint import graph_of, nest
 from engine.layers import distances, sinusoids
 from engine.presets import Preset
 from engine.retro import Passages
+from engine.training.metrics import Row
 from engine.training.step import Batch, compile_loss
 from engine.training.swaps import FIRST
 
 RATE = 0.004
 FOUND = 15.0  # weight of a token that the question has, beside one that it has not
 COMMON = 0.1  # what a common word says, of what a rare one does
-COMPARED, ADDED = 4.0, 1.0  # what is added along a direction, in root mean squares of the stream
+COMPARED, ADDED = 4.0, 0.2  # what is added along a direction, in root mean squares of the stream
 OUTSIDE = 9.0  # nats by which a token out of reach is read less
 REACHES = ((0, 28), (0, 14), (-14, 14))  # tokens from a token on that a head adds up over
 MEASURED = 6  # batches
+EVERY = 100  # steps a row
 
 CROSS, ADDING = "encoder.blocks.0.cross", "encoder.blocks.1.attention"
 
@@ -74,10 +76,12 @@ def fits(p: Preset) -> bool:
 
 
 def matching_start(
-    p: Preset, arrays: Mapping[str, Array], questions: Batches, steps: int, seed: int
-) -> dict[str, Array]:
+    p: Preset, arrays: Mapping[str, Array], questions: Batches, steps: int, seed: int,
+    report: Callable[[Row], None] = lambda row: None,
+) -> dict[str, Array]:  # fmt: skip
     """The arrays of a RETRO that compares, fitted in `steps` steps; those of other shapes as they
-    are. `questions` are batches whose last whole chunk is a question, with its neighbours."""
+    are. `questions` are batches whose last whole chunk is a question, with its neighbours. Now and
+    then `report` gets a row that says how far the fit is."""
     out = {k: np.array(v, np.float32) for k, v in arrays.items()}
     if not fits(p):
         return out
@@ -86,7 +90,7 @@ def matching_start(
     some = [questions(i) for i in range(MEASURED)]
     read = [streams(p, out, batch) for batch in some]
     idle = idle_heads(p, out, some[0])[: min(len(REACHES), heads // 2)]
-    comparing = fit(p, out, questions, steps, seed)
+    comparing = fit(p, out, questions, steps, seed, report)
     rare = _ridge(
         np.concatenate([s.chunk[s.chunk_valid] for s in read]),
         np.concatenate([says(p, s.chunk_tokens, s.chunk_valid)[s.chunk_valid] for s in read]),
@@ -165,8 +169,9 @@ def attention(maps: Comparing, s: Streams) -> jax.Array:
 
 
 def fit(
-    p: Preset, arrays: Mapping[str, Array], questions: Batches, steps: int, seed: int
-) -> Comparing:
+    p: Preset, arrays: Mapping[str, Array], questions: Batches, steps: int, seed: int,
+    report: Callable[[Row], None] = lambda row: None,
+) -> Comparing:  # fmt: skip
     """The maps that look best for the word they stand at, and for the prompt's end else."""
     assert p.retrieval is not None
     n, H = p.retrieval.heads // 2, p.retrieval.head_dim
@@ -197,6 +202,9 @@ def fit(
     state = tx.init(maps)
     for number in range(steps):
         maps, state = step(maps, state, weights, questions(number))
+        if (number + 1) % EVERY == 0:
+            jax.block_until_ready(maps)
+            report({"matching": number + 1, "of": steps})
     return jax.tree.map(np.asarray, maps)
 
 
