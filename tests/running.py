@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 BROWSER = {"browser"}  # fixtures that start one
 COMPILED = {"gopher", "minilm", "retro", "tiny", "weights"}  # fixtures that bring one
+FEW = 40  # examples of a property that names no number, where the slow tests are left out
 MEMORY = Path("/dev/shm")
 ROOM = 1 << 29  # bytes; a run takes a tenth
 
@@ -55,7 +56,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if runs_tests(config):
         from hypothesis import settings
 
-        settings.register_profile("same each time", deadline=None, derandomize=True)
+        few = config.getoption("markexpr") == "not slow"
+        settings.register_profile(
+            "same each time", deadline=None, derandomize=True, max_examples=FEW if few else 100
+        )
         settings.load_profile("same each time")
 
 
@@ -68,6 +72,7 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+        gc.set_threshold(20_000, 20, 20)  # tracing makes many objects, hardly any in circles
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -66,6 +66,16 @@ def test_answers_that_say_nothing_have_no_source(grounded):
     assert (batch.sources == -1).all()
 
 
+def test_unrelated_passages_are_of_another_document_together(grounded, tokenizer):
+    batch = grounded([HARBOUR, HERONS], 2, unrelated=1.0, missing=0)
+    shown = [
+        " ".join(tokenizer.decode(view.tolist()) for view in views)
+        for views in batch.passages.tokens[:, -1]
+    ]
+    near = [text for text in shown if "lighthouse" in text]
+    assert near and all("dug in 1411" in text or "grey stone" in text for text in near)
+
+
 def test_the_first_token_of_an_answer_weighs_more(grounded):
     weights = grounded([HARBOUR], 1).weights
     assert (weights[:, 0] > 1).all() and set(weights[:, 1:].flat) == {0.0, 1.0}

@@ -23,7 +23,7 @@ TINY = preset("tiny")
 assert TINY.retrieval
 M, R = TINY.chunk, TINY.retrieval.neighbour_tokens
 ASK = (Segment("Why does bread rise?\nGOPHER:", ends_chunk=True),)
-LENGTHS = (1, M - 1, M, M + 1, 2 * M + 3)
+LENGTHS = (1, M)
 Shown = Sequence[Sequence[Neighbour]]
 
 
@@ -34,6 +34,7 @@ EARLIER = (  # long enough for a cache of the whole context
     Segment("", tokens=tuple(range(20, 20 + M + 3)), shown=((neighbour(5), A), (neighbour(6),))),
     Segment("\nUSER: Why?\nGOPHER:", ends_chunk=True),
 )
+OTHERS = ((M - 1, ASK), (M + 1, ASK), (2 * M + 3, ASK), (M - 1, EARLIER))
 
 
 def reply_of(length: int) -> tuple[int, ...]:
@@ -86,7 +87,11 @@ def full_pass(full_rows) -> Callable[..., np.ndarray]:
 
 @pytest.mark.parametrize(
     ("length", "prompt"),
-    [*((length, ASK) for length in LENGTHS), (M - 1, EARLIER), (2 * M + 3, EARLIER)],
+    [
+        *((length, ASK) for length in LENGTHS),
+        (2 * M + 3, EARLIER),
+        *(pytest.param(*other, marks=pytest.mark.slow) for other in OTHERS),
+    ],
     ids=lambda value: f"{value} tokens" if isinstance(value, int) else f"{len(value)} segments",
 )
 def test_every_score_is_what_the_full_pass_gives(tiny: LocalEngine, full_pass, length: int, prompt):

@@ -20,7 +20,7 @@ from engine.sharding import put_batch
 from engine.training.blocks import write_whole
 from engine.training.checkpoints import TrainingError
 from engine.training.loop import lay_out
-from engine.training.step import Batch, Plan, compile_step
+from engine.training.step import Batches, Plan, compile_step
 
 NAME = "plan.json"
 TRIED = 12  # steps, at least, that are measured, after as many that compile
@@ -37,7 +37,7 @@ class Trial:
 
 
 def try_steps(
-    graph: Any, arrays: Mapping[str, Any], plan: Plan, batches: Callable[[int], Batch], *,
+    graph: Any, arrays: Mapping[str, Any], plan: Plan, batches: Batches, *,
     cycle: int, frozen: Callable[[str], bool], mesh: Mesh, slices: int,
 ) -> Trial:  # fmt: skip
     """Measures a stage's first steps, in pairs of whole cycles; nothing of them is kept."""

@@ -16,10 +16,8 @@ from engine.training.neighbour_index import Disturbance, NeighbourIndex
 from engine.training.neighbours import retrofit_batch
 from engine.training.pack import DOCUMENTS, MIXTURE, read_documents
 from engine.training.recipe import Recipe, RecipeError, Stage, read_examples
-from engine.training.step import Batch
+from engine.training.step import Batch, Batches
 from engine.training.tune import GroundedBatches, Shape, WritePrompt
-
-Batches = Callable[[int], Batch]
 
 
 @dataclass(frozen=True)

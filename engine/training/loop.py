@@ -23,7 +23,7 @@ from engine.sharding import master_sharding, open_mesh, put_batch, state_shardin
 from engine.training.checkpoints import Checkpoints, TrainingError
 from engine.training.flops import share_of_peak
 from engine.training.metrics import Row, add_row, go_on_after
-from engine.training.step import Batch, Plan, compile_step, optimiser
+from engine.training.step import Batch, Batches, Plan, compile_step, optimiser
 
 EVERY = 10  # steps a row
 
@@ -32,7 +32,7 @@ def train(
     graph: Any,
     arrays: Mapping[str, jax.Array],
     plan: Plan,
-    batches: Callable[[int], Batch],
+    batches: Batches,
     directory: Path,
     *,
     frozen: Callable[[str], bool] = lambda name: False,

@@ -29,7 +29,7 @@ from engine.layers import distances, sinusoids
 from engine.presets import Preset
 from engine.retro import Passages
 from engine.training.metrics import Row
-from engine.training.step import Batch, compile_loss
+from engine.training.step import Batch, Batches, compile_loss
 from engine.training.swaps import FIRST
 
 RATE = 0.004
@@ -44,7 +44,6 @@ EVERY = 100  # steps a row
 CROSS, ADDING = "encoder.blocks.0.cross", "encoder.blocks.1.attention"
 
 Array = np.ndarray
-Batches = Callable[[int], Batch]
 
 
 class Comparing(NamedTuple):
@@ -106,7 +105,7 @@ def says(p: Preset, tokens: Array, valid: Array) -> Array:
     """How much it says that a token of a question [B M] stands in a passage, 0 to 1: nothing for
     what stands in every prompt, the tags."""
     always = set.intersection(*({*row[mark]} for row, mark in zip(tokens, valid, strict=True)))
-    worth = np.where(tokens < min(FIRST, p.vocab // 4), COMMON, 1.0)
+    worth = np.where(_rare(p, tokens), 1.0, COMMON)
     return np.where(np.isin(tokens, [*always]), 0.0, worth).astype(np.float32)
 
 
@@ -155,9 +154,12 @@ def _streams(model: Any, batch: Batch) -> Streams:
 
 def same_words(p: Preset, s: Streams) -> Any:
     """[B S M]: where a neighbour's token and one of the question are the same, and not common."""
-    rare = s.e_tokens >= min(FIRST, p.vocab // 4)
-    both = s.e_valid[:, :, None] & s.chunk_valid[:, None]
-    return (s.e_tokens[:, :, None] == s.chunk_tokens[:, None]) & both & rare[:, :, None]
+    both = (s.e_valid & _rare(p, s.e_tokens))[:, :, None] & s.chunk_valid[:, None]
+    return (s.e_tokens[:, :, None] == s.chunk_tokens[:, None]) & both
+
+
+def _rare(p: Preset, tokens: Any) -> Any:
+    return tokens >= min(FIRST, p.vocab // 4)
 
 
 def attention(maps: Comparing, s: Streams) -> jax.Array:

@@ -37,6 +37,9 @@ class Batch(NamedTuple):
     sources: Any = None  # [B t] int32, where a target stands in its K*R neighbour tokens; -1: not
 
 
+Batches = Callable[[int], Batch]  # by the step's number
+
+
 @dataclass(frozen=True)
 class Plan:
     """How long and how fast to train. Rates follow the Gopher paper: warm-up from 1e-7, then a

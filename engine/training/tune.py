@@ -45,9 +45,9 @@ class Shape:
 class GroundedBatches:
     """A batch is a pure function of the step's number.
 
-    `unrelated` is the share of questions that are shown other passages alone, and `missing` of
-    those that are shown none: both are answered by saying so. In half of the others `swaps` of the
-    `vocab` tokens are exchanged, see swaps.py.
+    `unrelated` is the share of questions that are shown another one's passages alone, and `missing`
+    of those that are shown none: both are answered by saying so. In half of the others `swaps` of
+    the `vocab` tokens are exchanged, see swaps.py.
     """
 
     def __init__(
@@ -80,8 +80,8 @@ class GroundedBatches:
         draw = rng.random()
         unrelated = draw < self._unrelated and bool(example.passage)
         missing = not unrelated and draw < self._unrelated + self._missing and not shape.in_context
-        other = rng.choice(self._examples).passage
-        shown = other if unrelated else example.passage
+        source = rng.choice(self._examples) if unrelated else example
+        shown = source.passage
         answered = not unrelated and not missing and example.answered
         if example.passage and not answered:
             answer = UNANSWERED
@@ -112,8 +112,8 @@ class GroundedBatches:
             spot = (0, len(text)) if answer_at is None else (answer_at, answer_at + len(reply) - 1)
             views = [self._window(text, spot, rng)] if text else []
             while len(views) < k:
-                source = self._beside(example, text, rng)
-                views.append(self._window(source, (0, len(source)), rng))
+                beside = self._beside(source, text, rng)
+                views.append(self._window(beside, (0, len(beside)), rng))
             order = rng.sample(range(k), k)
             for j, (_, ids) in zip(order, views, strict=True):
                 found[-1, j, : len(ids)], marks[-1, j, : len(ids)] = ids, True

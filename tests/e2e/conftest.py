@@ -6,7 +6,6 @@ Every page fails its test on an error in the console and on any request to anoth
 import os
 import re
 import socket
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +27,7 @@ from app.records import Settings
 from app.store.log import Log
 from app.ui.example import Example
 from engine.attribution import Thresholds
+from tests.e2e.acting import ask
 from tests.e2e.annotating import open_queue
 from tests.e2e.scripted import ScriptedEngine, offsets, passage
 
@@ -36,9 +36,6 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-SECONDS = 30  # for a busy machine; nothing waits as long when all is well
-
-expect.set_options(timeout=SECONDS * 1000)
 
 
 class Server:
@@ -163,22 +160,38 @@ def page(
     visit: Callable[..., Page], server: Server, idle_tabs: list[Page], problems: list[str]
 ) -> Iterator[Page]:
     """A page with an empty conversation and the model ready."""
-    if idle_tabs:
-        page = idle_tabs.pop()
-        page.bring_to_front()  # one behind another is drawn once a second
+    page = idle_tabs.pop() if idle_tabs else ready_page(visit, server)
+    page.bring_to_front()  # one behind another is drawn once a second
+    if page.url == "about:blank":
         page.goto(server.url)
         expect(page.locator("#inspector .inspector")).to_be_visible()
         expect(page.locator("#note")).to_contain_text("scripted, 1.23 million parameters")
-    else:
-        page = ready_page(visit, server)
     yield page
     if page.is_closed():
         return
-    known = len(problems)
-    page.evaluate("sessionStorage.clear()")
-    page.goto("about:blank")
-    del problems[known:]  # what was broken off by leaving
+    if not start_anew(page, server):
+        known = len(problems)
+        page.evaluate("sessionStorage.clear()")
+        page.goto("about:blank")
+        del problems[known:]  # what was broken off by leaving
     idle_tabs.append(page)
+
+
+def start_anew(page: Page, server: Server) -> bool:
+    """Begins a conversation as a person does, where a test has left the page so that nothing of it
+    shows then; that is faster than loading the page again."""
+    chat = page.url.split("?")[0] == server.url and page.evaluate("""
+        !document.querySelector("#settings [type=checkbox], dialog[open]")
+        && !document.querySelector("#box textarea").value
+        && document.querySelector("#box .submit-button") !== null
+        && document.querySelector("#inspector-chunks-tab[aria-selected=true]") !== null
+    """)
+    if not chat:
+        return False
+    page.locator("#new").click()
+    expect(page.locator("[data-testid=bot], [data-testid=user]")).to_have_count(0)
+    page.wait_for_function("!new URL(location).search")
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -242,53 +255,3 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
         if not page.is_closed():
             name = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{item.path.stem}.{item.name}.{number}")
             page.screenshot(path=Path(folder) / f"{name}.png")
-
-
-# ----- what a person does, and sees
-
-
-def painted(page: Page, name: str) -> list[str]:
-    """The texts that are highlighted in the transcript under a name."""
-    ranges = "[...(CSS.highlights.get(name) ?? [])].map(range => range.toString())"
-    return page.evaluate(f"name => {ranges}", name)
-
-
-def send(page: Page, message: str) -> None:
-    """Types a message and presses Enter."""
-    page.locator("#box textarea").fill(message)
-    page.locator("#box textarea").press("Enter")
-
-
-def ask(page: Page, message: str) -> None:
-    """Sends a message and waits for the end of the reply."""
-    count = page.locator("[data-testid=bot]").count()
-    send(page, message)
-    expect(page.locator("[data-testid=bot]")).to_have_count(count + 1)
-    expect_idle(page)
-
-
-def open_settings(page: Page) -> None:
-    """Opens the settings, whose fields are made only then, and lets two frames pass for that."""
-    page.locator("#settings > button").click()
-    expect(page.locator("#settings [type=checkbox]").last).to_be_visible()
-    page.evaluate("new Promise(f => requestAnimationFrame(() => requestAnimationFrame(f)))")
-
-
-def expect_idle(page: Page) -> None:
-    """The reply has ended: the page can send again and the inspector says how it ended."""
-    expect(page.locator("#box .submit-button")).to_be_visible()
-    expect(page.locator(".inspector .ending")).not_to_have_text("being written")
-
-
-def wait_until(true: Callable[[], bool], what: str) -> None:
-    """Waits for something that no element of the page shows."""
-    end = time.monotonic() + SECONDS
-    while not true():
-        assert time.monotonic() < end, f"{SECONDS} s have passed, but still not: {what}"
-        time.sleep(0.02)
-
-
-def turn_of(page: Page) -> str:
-    """The id of the turn that the page's address names."""
-    page.wait_for_function("new URL(location).searchParams.has('turn')")
-    return page.evaluate("new URL(location).searchParams.get('turn')")

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.records import Turn
+from tests.e2e.acting import painted, wait_until
 from tests.e2e.annotating import (
     QUEUE,
     TEXT,
@@ -20,7 +21,7 @@ from tests.e2e.annotating import (
     shown,
     tab_to,
 )
-from tests.e2e.conftest import Server, painted, wait_until
+from tests.e2e.conftest import Server
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from playwright.sync_api import Page, expect
 from app.records import Preset, Settings
 from app.ui.example import QUESTIONS
 from engine.protocol import Sampling
-from tests.e2e.conftest import Server, ask, expect_idle, open_settings, send, turn_of, wait_until
+from tests.e2e.acting import ask, expect_idle, open_settings, send, turn_of, wait_until
+from tests.e2e.conftest import Server
 from tests.e2e.scripted import HARBOUR
 
 

@@ -14,7 +14,8 @@ from app.settings import Options
 from engine.remote import RemoteEngine
 from tests.attached import KEY, Loopback, serve
 from tests.bag import BagEmbedder
-from tests.e2e.conftest import Server, ask
+from tests.e2e.acting import ask
+from tests.e2e.conftest import Server
 
 CARD = {"note": "A toy that knows nothing.", "defaults": {"max_tokens": 20}}
 

@@ -12,7 +12,8 @@ from app.store.cases import Cases, Filter
 from app.store.ids import new_id
 from engine.protocol import Info, Sampling
 from tests.bag import BagEmbedder
-from tests.e2e.conftest import Server, wait_until
+from tests.e2e.acting import wait_until
+from tests.e2e.conftest import Server
 
 MODEL = Info("browsed", 1, "b" * 64, "e" * 64, 2048, "")
 MARKUP = '<img src=x onerror="alert(1)"> <b>🌊</b>'

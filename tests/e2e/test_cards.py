@@ -7,7 +7,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from engine.attribution import Unmeasurable
-from tests.e2e.conftest import Server, ask, open_settings, painted, turn_of, wait_until
+from tests.e2e.acting import ask, open_settings, painted, turn_of, wait_until
+from tests.e2e.conftest import Server
 from tests.e2e.scripted import PASSAGES
 
 

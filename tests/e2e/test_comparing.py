@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.conftest import Server, ask, expect_idle, ready_page, send, turn_of, wait_until
+from tests.e2e.acting import ask, expect_idle, send, turn_of, wait_until
+from tests.e2e.conftest import Server, ready_page
 
 WITHOUT = "Regenerate without"
 

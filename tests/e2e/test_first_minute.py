@@ -11,7 +11,8 @@ from app.export import Exchange
 from app.records import Turn
 from app.ui.example import LABEL, QUESTIONS, Example
 from retrieval.manifest import Manifest
-from tests.e2e.conftest import Server, expect_idle
+from tests.e2e.acting import expect_idle
+from tests.e2e.conftest import Server
 
 
 def stored(toy_turn: Callable[..., Turn]) -> Example:

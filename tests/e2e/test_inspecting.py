@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.conftest import Server, ask, painted, turn_of, wait_until
+from tests.e2e.acting import ask, painted, turn_of, wait_until
+from tests.e2e.conftest import Server
 from tests.e2e.scripted import INERT
 
 

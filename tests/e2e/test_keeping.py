@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from app.compose import Status
-from tests.e2e.conftest import Server, ask, expect_idle, painted, send, turn_of, wait_until
+from tests.e2e.acting import ask, expect_idle, painted, send, turn_of, wait_until
+from tests.e2e.conftest import Server
 
 
 def menu_of(page: Page, title: str) -> Locator:

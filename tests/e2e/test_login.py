@@ -10,7 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 from starlette.routing import BaseRoute
 
 from app.logins import Logins
-from tests.e2e.conftest import Server, ask
+from tests.e2e.acting import ask
+from tests.e2e.conftest import Server
 
 HEADERS = {"authorization": "Basic " + base64.b64encode(b"anna:secret").decode()}
 

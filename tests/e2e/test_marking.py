@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from app.records import Settings, Turn
 from app.turn import Finished
+from tests.e2e.acting import painted, wait_until
 from tests.e2e.annotating import (
     QUEUE,
     TEXT,
@@ -18,7 +19,7 @@ from tests.e2e.annotating import (
     reviews,
     rows,
 )
-from tests.e2e.conftest import Server, painted, wait_until
+from tests.e2e.conftest import Server
 from tests.e2e.scripted import INERT
 
 MARKUP = '<img src=x onerror="alert(1)"> <script>alert(2)</script> <b>🌊</b>'

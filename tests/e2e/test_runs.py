@@ -7,7 +7,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from app.compose import Status
 from app.ui.fields import OWN, values_of
-from tests.e2e.conftest import Server, ask, open_settings, turn_of
+from tests.e2e.acting import ask, open_settings, turn_of
+from tests.e2e.conftest import Server
 
 MARKUP = '<img src=x onerror="alert(1)"> <script>alert(2)</script> <b>🌊</b>'
 CARD = {

@@ -3,7 +3,8 @@
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.e2e.conftest import Server, painted, turn_of
+from tests.e2e.acting import painted, turn_of
+from tests.e2e.conftest import Server
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from playwright.sync_api import Page, expect
 
 from app.store.connection import LogError
 from app.turn import MESSAGE_LIMIT
-from tests.e2e.conftest import Server, ask, expect_idle, open_settings, send, turn_of
+from tests.e2e.acting import ask, expect_idle, open_settings, send, turn_of
+from tests.e2e.conftest import Server
 
 
 @pytest.mark.parametrize(
