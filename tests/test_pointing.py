@@ -93,16 +93,17 @@ def test_most_passages_beside_the_answers_are_of_its_document(grounded, tokenize
 
 
 def test_pointing_is_least_where_all_heads_read_the_source():
-    def surprise(share: float) -> float:
+    def surprise(share: float, first: float = 1.0) -> float:
         attention = np.full((1, 1, 2, M, 2 * M), (1 - share) / (2 * M - 1), np.float32)
         attention[0, 0, 0, :, 3], attention[0, 0, 1, :, 3] = 1.0, share
-        tokens, ones = np.zeros((1, M + 3), np.int32), np.ones((1, 4), np.float32)
+        tokens, weights = np.zeros((1, M + 3), np.int32), np.array([[first, 1, 1, 1]], np.float32)
         sources = np.array([[3, 3, 3, -1]])
-        given = Batch(tokens, np.zeros((1, 4), np.int32), ones, None, None, sources)
+        given = Batch(tokens, np.zeros((1, 4), np.int32), weights, None, None, sources)
         return float(pointing_loss(Chunks(jnp.zeros(0), None, jnp.asarray(attention)), given, M))
 
     assert surprise(1.0) == pytest.approx(0.0, abs=1e-4)
     assert surprise(0.5) == pytest.approx(3 * math.log(2) / 2, abs=1e-3)  # one head of two
+    assert surprise(0.5, first=4.0) == pytest.approx(18 * math.log(2) / 2, abs=1e-3)
 
 
 def copies(step: int) -> Batch:

@@ -57,7 +57,7 @@ class Plan:
 
 
 class Losses(NamedTuple):
-    """Sums over a batch, in nats times weights; and the weights."""
+    """Sums over a batch, in nats times weights (pointing: times their squares); and the weights."""
 
     nats: jax.Array  # of predicting the targets
     pointing: jax.Array  # of reading them where they stand, 0 without sources
@@ -101,8 +101,9 @@ def cross_entropy(model: Any, batch: Batch, slices: int = 1, rematerialise: bool
 
 
 def pointing_loss(chunks: Chunks | None, batch: Batch, chunk: int) -> jax.Array:
-    """Summed surprise, in nats times weights, of the last cross-attention at where the targets
-    stand in the neighbours: a mean over its heads, as one alone cannot carry a whole token.
+    """Summed surprise, in nats times squared weights, of the last cross-attention at where the
+    targets stand in the neighbours: a mean over its heads, as one alone cannot carry a whole token.
+    Squared, since going on is soon learned, and where to begin would be lost among it.
 
     A target that is to be copied says what to predict, but not where to look for it: that is
     found by chance, slowly, and told here (guided attention: Liu et al., arXiv 1609.04186).
@@ -116,7 +117,7 @@ def pointing_loss(chunks: Chunks | None, batch: Batch, chunk: int) -> jax.Array:
     at = jnp.maximum(batch.sources, 0)[..., None, None]
     share = jnp.take_along_axis(rows, at, axis=-1)[..., 0]  # [B t N]
     surprise = -jnp.log(share + 1e-6).mean(-1)
-    return jnp.sum(surprise * batch.weights * (batch.sources >= 0))
+    return jnp.sum(surprise * batch.weights**2 * (batch.sources >= 0))
 
 
 def optimiser(plan: Plan) -> optax.GradientTransformation:
