@@ -26,7 +26,7 @@ def main() -> None:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
-        words = ["--data", data, "chat", "--no-browser", "--port", port]
+        words = ["chat", "--data", data, "--no-browser", "--port", port]
         program = subprocess.Popen([sys.executable, ROOT / "app.py", *words], cwd=ROOT)
         try:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
@@ -47,11 +47,12 @@ def _open(page: Page, url: str, program: subprocess.Popen) -> None:
                 page.goto(url)
                 return
         time.sleep(0.1)
-    raise SystemExit(f"the program did not open a page at {url} within {STARTING} s")
+    raise SystemExit(f"the program ended, or opened no page at {url} within {STARTING} s")
 
 
 def take(page: Page) -> None:
     expect(page.locator(".inspector")).to_contain_text(LABEL)
+    expect(page.locator(".inspector .total")).to_contain_text("All passages together")
     expect(page.locator("#chat .example")).to_have_count(len(QUESTIONS))
     page.screenshot(path=DOCS / "first-minute.png")
 
