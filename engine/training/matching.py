@@ -16,6 +16,7 @@ The other heads say what the replaced ones said, so that at first hardly anythin
 """
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -38,8 +39,7 @@ COMMON = 0.1  # what a common word says, of what a rare one does
 COMPARED, ADDED = 4.0, 0.2  # what is added along a direction, in root mean squares of the stream
 OUTSIDE = 9.0  # nats by which a token out of reach is read less
 REACHES = ((0, 28), (0, 14), (-14, 14))  # tokens from a token on that a head adds up over
-MEASURED = 6  # batches
-EVERY = 100  # steps a row
+MEASURED, EVERY = 6, 100  # batches; steps a row
 
 CROSS, ADDING = "encoder.blocks.0.cross", "encoder.blocks.1.attention"
 
@@ -47,8 +47,7 @@ Array = np.ndarray
 
 
 class Comparing(NamedTuple):
-    """The maps of the heads that compare: queries and keys [N D H], and what is added to queries
-    [N H]."""
+    """Maps of the heads that compare: queries, keys [N D H], what is added to queries [N H]."""
 
     q: jax.Array
     k: jax.Array
@@ -111,22 +110,25 @@ def says(p: Preset, tokens: Array, valid: Array) -> Array:
 
 def streams(p: Preset, arrays: Mapping[str, Any], batch: Batch) -> Streams:
     """What there is to compare in a batch, as NumPy arrays."""
-    return jax.tree.map(np.asarray, _streams(_model(p, arrays), batch))
+    return jax.tree.map(np.asarray, _with_model(p, _streams)(_weights(arrays), batch))
 
 
-def _model(p: Preset, arrays: Mapping[str, Any]) -> Any:
-    return nnx.merge(graph_of(p), nest({k: jnp.asarray(v) for k, v in arrays.items()}))
+def _weights(arrays: Mapping[str, Any]) -> dict[str, jax.Array]:
+    return {k: jnp.asarray(v) for k, v in arrays.items()}
+
+
+@cache
+def _with_model(p: Preset, read: Callable[[Any, Batch], Any]) -> Callable[..., Any]:
+    """(weights, batch) -> what `read` finds in the model and the batch, compiled."""
+    return jax.jit(lambda weights, batch: read(nnx.merge(graph_of(p), nest(weights)), batch))
 
 
 def _question(model: Any, batch: Batch) -> tuple[jax.Array, jax.Array, Passages]:
-    """The chunk that a question ends, [B 1 M D] where the encoder reads it and [B 1 M] whether a
-    token is there, and its neighbours."""
+    """What the encoder reads of the chunk that a question ends [B 1 M D], [B 1 M]; neighbours."""
     kept: dict[str, jax.Array] = {}
 
     def keep(i: int, x: jax.Array) -> jax.Array:
-        if i == model.layers[0]:
-            kept["x"] = x
-        return x
+        return kept.setdefault("x", x) if i == model.layers[0] else x
 
     model.decoder.hidden(batch.tokens, batch.valid, keep)
     assert batch.passages is not None
@@ -184,7 +186,7 @@ def fit(
     )
     maps = Comparing(q, k, jnp.zeros((n, H)))
     tx = optax.adam(optax.cosine_decay_schedule(RATE, steps))
-    weights = {k: jnp.asarray(v) for k, v in arrays.items()}
+    weights = _weights(arrays)
 
     def surprise(maps: Comparing, s: Streams) -> jax.Array:
         same = same_words(p, s)
@@ -214,7 +216,7 @@ def idle_heads(p: Preset, arrays: Mapping[str, Array], batch: Batch) -> list[int
     """The heads of the second self-attention, that first without which the loss changes least."""
     assert p.retrieval is not None
     loss, name, size = compile_loss(graph_of(p)), f"{ADDING}.o.kernel", p.retrieval.head_dim
-    weights = {k: jnp.asarray(v) for k, v in arrays.items()}
+    weights = _weights(arrays)
     whole = float(loss(weights, batch).nats)
 
     def change(head: int) -> float:
@@ -247,8 +249,10 @@ def _put_adding(
     whether a token was found in the question, what is within each one's reach."""
     assert p.retrieval is not None
     R, D, size = p.retrieval.neighbour_tokens, p.retrieval.width, p.retrieval.head_dim
-    model = _model(p, out)
-    e, found = map(np.concatenate, zip(*[_first_layer(p, model, b) for b in batches], strict=True))
+    weights = _weights(out)
+    read = [_with_model(p, _first_layer)(weights, batch) for batch in batches]
+    e = np.concatenate([np.asarray(e)[s.e_valid] for e, s in read])
+    found = np.concatenate([np.asarray(same_words(p, s).any(-1))[s.e_valid] for _, s in read])
     normed = e / np.sqrt(np.square(e).mean(1, keepdims=True))
     tells = _ridge(normed, found - found.mean())
     steady = float((normed @ tells).std()) / (REACHES[0][1] - REACHES[0][0]) ** 0.5
@@ -267,14 +271,12 @@ def _put_adding(
         out[f"{ADDING}.o.kernel"][columns.start] = loud / steady * directions[1 + j]
 
 
-def _first_layer(p: Preset, model: Any, batch: Batch) -> tuple[Array, Array]:
-    """What the encoder's first layer writes [n D], and whether each token is in the question [n],
-    of all tokens of neighbours that are there."""
+def _first_layer(model: Any, batch: Batch) -> tuple[jax.Array, Streams]:
+    """What the encoder's first layer writes [B S D], and what it compares."""
     rows, marks, shown = _question(model, batch)
-    s = jax.tree.map(np.asarray, _streams(model, batch))
+    s = _streams(model, batch)
     e = model.encoder.blocks[0](model._embed(shown.tokens), shown.valid, rows, marks)
-    found = same_words(p, s).any(-1)[s.e_valid]
-    return np.asarray(e).reshape(s.e.shape)[s.e_valid], found.astype(np.float32)
+    return e.reshape(s.e.shape), s
 
 
 def _clear(out: dict[str, Array], name: str, head: int, columns: slice) -> None:

@@ -34,6 +34,7 @@ def page_server(tmp_path: Path) -> Iterator[Server]:
     server.stop()
 
 
+@pytest.mark.slow
 def test_a_page_talks_with_the_model_of_a_server(
     visit: Callable[..., Page], page_server: Server, served: Loopback, tiny, stocked: Path,
     library: Path, tmp_path: Path,
