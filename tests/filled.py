@@ -22,7 +22,7 @@ MAIL = "anna.smith@example.org"
 PHONE = "+44 20 7946 0958"
 VALUES = (MAIL, MAIL.upper(), PHONE)
 PARTS = ("smith", "anna.sm", "20 7946", "7946 0958")  # that stand nowhere else
-PIECE = re.compile(rb"[^0-9a-f](7946|0958|958)[^0-9a-f]")  # and inside no random id
+PIECE = re.compile(rb"[^0-9A-Za-z](7946|0958|958)[^0-9A-Za-z]")  # in no random id, in no time
 LOOP = "the sea is blue and calm " * 5
 REPLY = f"Fine 🌊 start. {LOOP}Write to {MAIL} about 1411."
 
