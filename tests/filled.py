@@ -22,7 +22,8 @@ MAIL = "anna.smith@example.org"
 PHONE = "+44 20 7946 0958"
 VALUES = (MAIL, MAIL.upper(), PHONE)
 PARTS = ("smith", "anna.sm", "20 7946", "7946 0958")  # that stand nowhere else
-PIECE = re.compile(rb"[^0-9A-Za-z](7946|0958|958)[^0-9A-Za-z]")  # in no random id, in no time
+PIECE = re.compile(rb"[^0-9a-f](7946|0958|958)[^0-9a-f]")  # and inside no random id
+CHANCE = re.compile(rb"\.\d{3}Z|[0-9A-HJKMNP-TV-Z]{26}")  # milliseconds of a time; an id
 LOOP = "the sea is blue and calm " * 5
 REPLY = f"Fine 🌊 start. {LOOP}Write to {MAIL} about 1411."
 

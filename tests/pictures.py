@@ -15,6 +15,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from app.ui.example import LABEL, QUESTIONS
 from tests.e2e.acting import ask
 from tests.e2e.conftest import CHROMIUM, FLAGS
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -22,16 +23,14 @@ STARTING = 300  # seconds for the library's keys and for compiling
 
 
 def main() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = free_port()
     with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
-        words = ["chat", "--data", data, "--no-browser", "--port", port]
+        words = ["chat", "--data", data, "--no-browser", "--port", str(port)]
         program = subprocess.Popen([sys.executable, ROOT / "app.py", *words], cwd=ROOT)
         try:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             page = browser.new_page(viewport={"width": 1280, "height": 800})
-            _open(page, f"http://127.0.0.1:{port}/", program)
+            _open(page, port, program)
             take(page)
             browser.close()
         finally:
@@ -39,15 +38,15 @@ def main() -> None:
             program.wait()
 
 
-def _open(page: Page, url: str, program: subprocess.Popen) -> None:
+def _open(page: Page, port: int, program: subprocess.Popen) -> None:
     end = time.monotonic() + STARTING
     while program.poll() is None and time.monotonic() < end:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", int(url.rstrip("/").rsplit(":", 1)[1]))) == 0:
-                page.goto(url)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                page.goto(f"http://127.0.0.1:{port}/")
                 return
         time.sleep(0.1)
-    raise SystemExit(f"the program ended, or opened no page at {url} within {STARTING} s")
+    raise SystemExit(f"the program ended, or opened no page at port {port} within {STARTING} s")
 
 
 def take(page: Page) -> None:

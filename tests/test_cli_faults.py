@@ -11,6 +11,7 @@ import pytest
 
 from app import compose
 from app.cli import main
+from tests.ports import free_port
 
 COMMANDS = {
     "ask": ["ask", "When was the harbour dug?"],
@@ -27,10 +28,7 @@ def command(request) -> list[str]:
 @pytest.fixture
 def port():
     """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number = probe.getsockname()[1]
-    return number
+    return free_port()
 
 
 def flip(path: Path) -> None:

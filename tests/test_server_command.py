@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from engine.server.refusals import Refusal
 from engine.server.service import Message
 from prompts.dialogue import DEFAULT
 from tests.answering import HEADERS, KEY, eventually
+from tests.ports import free_port
 from tests.terminal import Terminal
 
 # ----- keys
@@ -95,9 +95,7 @@ def test_a_message_of_control_characters_is_empty():
 @contextmanager
 def serving(*words: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
     """`app.py serve` in a process that cannot import gradio, and a client of it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     start = "import sys; sys.modules['gradio'] = None; from app.cli import main; sys.exit(main())"
     server = subprocess.Popen(
         [sys.executable, "-c", start, "serve", "--port", str(port), "--no-passages", *words],

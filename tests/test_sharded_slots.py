@@ -1,7 +1,6 @@
 """Slots over a mesh: of one device here, and in other processes of eight and of two hosts."""
 
 import json
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from engine.sharded.programs import Form
 from engine.sharding import serving_mesh
 from engine.slots import Block, Draw, Step
 from tests import toys
+from tests.ports import free_port
 from tests.sharded_serving import (
     WIDE,
     Line,
@@ -169,9 +169,7 @@ def test_int8_weights_are_the_model_of_the_rounded_weights_and_an_int8_cache_is_
 
 @pytest.mark.slow
 def test_two_hosts_write_the_same_tokens_as_one(on_eight: dict[str, Any]):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     hosts = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.two_hosts", address, str(number)], cwd=ROOT, text=True,

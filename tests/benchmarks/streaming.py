@@ -12,7 +12,8 @@ from playwright.sync_api import expect, sync_playwright
 
 from app.records import Settings
 from engine.protocol import Sampling
-from tests.e2e.conftest import CHROMIUM, FLAGS, Server, send
+from tests.e2e.acting import send
+from tests.e2e.conftest import CHROMIUM, FLAGS, Server
 
 WORDS = 1500
 ROUNDS = 3

@@ -5,7 +5,6 @@ Every page fails its test on an error in the console and on any request to anoth
 
 import os
 import re
-import socket
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +29,7 @@ from engine.attribution import Thresholds
 from tests.e2e.acting import ask
 from tests.e2e.annotating import open_queue
 from tests.e2e.scripted import ScriptedEngine, offsets, passage
+from tests.ports import free_port
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 FLAGS = [
@@ -56,9 +56,7 @@ class Server:
         self.application = Application(self.log, Settings())
         if ready:
             self.finish_loading()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}/"
         self.blocks = build(self.application, example or Example())
         launch(self.application, self.blocks, "127.0.0.1", port, logins=logins, block=False)
